@@ -1,0 +1,195 @@
+"""vmap: a function of one example, applied to a batch of them at once.
+
+The function is recorded once for a single example; the graph is then evaluated with each
+operation's batch rule, every batched value carrying its batch axis in front.
+
+May import the floor and ops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from ..config import capturing, grad_mode, modes
+from ..errors import CaptureError, ShapeError, UsageError, describe_site, user_site
+from ..graph.apply import reapply, symbolic
+from ..graph.node import Node, TensorType, ancestors
+from ..graph.op import Op
+from ..ops.declare import as_tensor, normalize_axis
+from ..ops.movement import broadcast_to, moveaxis, stack
+from ..ops.random import random_bits, random_bits_op
+from ..ops.stop import items
+from ..tensor import Tensor
+from ..tree import flatten, unflatten
+
+
+class Recorder:
+    """A capture that writes down the operations on one example."""
+
+    per_example = True
+
+    def __init__(self) -> None:
+        self.made: set[Node] = set()
+
+    def record(self, op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> Tensor:
+        """A node for the operation, without a value."""
+        node = symbolic(op, tuple([x.node for x in inputs]), attrs)
+        self.made.add(node)
+        return Tensor(node)
+
+    def placeholder(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """An example of a batched argument."""
+        node = Node(None, (), {}, None, like.requires_grad)
+        node.type = TensorType(shape, like.dtype)
+        node.name = like.name
+        self.made.add(node)
+        return Tensor(node)
+
+    def write(self, x: Tensor, action: str, where: Any, values: Any) -> Tensor:
+        """In-place changes of what the function made itself are ordinary new values."""
+        if x.node not in self.made:
+            raise CaptureError(
+                f"{action} at {describe_site(user_site())} changes a tensor from outside a function"
+                " under vmap, once for all examples; return the new value instead"
+            )
+        new = as_tensor(values, x.dtype).astype(x.dtype)
+        x.node = (broadcast_to(new, x.shape) if where is ... else x.at[where].set(new)).node
+        return x
+
+
+def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
+    """The function that applies `f` to every example along an axis of its arguments.
+
+    in_axes   the batch axis of each argument: an int for all, or a tuple with an int, None (the
+              same for all examples) or a tree of them for each argument
+    out_axes  where the batch axis goes in the results: an int, or a tree like the result
+
+    Random operations draw different numbers for each example.  `f` cannot look at values
+    (`if x > 0`): there is no single one; use sg.where.
+
+    >>> import slotgrad as sg
+    >>> sg.vmap(lambda x, y: (x * y).sum(), in_axes=(0, None))(sg.ones((3, 2)), sg.ones(2))
+    tensor([2., 2., 2.])
+    """
+
+    @wraps(f)
+    def wrapped(*args: Any) -> Any:
+        axes = _axes_of(args, in_axes)
+        leaves, structure = flatten(args)
+        tensors = [as_tensor(x) if a is not None else x for x, a in zip(leaves, axes)]
+        size, axes = _batch_size(tensors, axes)
+        recorder = Recorder()
+        examples: list[Any] = []
+        values: dict[Node, tuple[Tensor, bool]] = {}
+        for x, axis in zip(tensors, axes):
+            if axis is None:
+                examples.append(x)
+                continue
+            shape = (*x.shape[:axis], *x.shape[axis + 1 :])
+            examples.append(recorder.placeholder(shape, x))
+            values[examples[-1].node] = moveaxis(x, axis, 0), True
+        with capturing(recorder):
+            result = f(*unflatten(structure, examples))
+        outputs, out_structure = flatten(result)
+        outputs = [as_tensor(y) for y in outputs]
+        targets = _spread(out_axes, result, len(outputs))
+        _evaluate(recorder, outputs, values, size)
+        placed = [
+            _placed(values.get(y.node, (y, False)), axis, size, y.ndim)
+            for y, axis in zip(outputs, targets)
+        ]
+        return unflatten(out_structure, placed)
+
+    return wrapped
+
+
+def _axes_of(args: tuple, in_axes: Any) -> list[int | None]:
+    """One axis or None for each leaf of the arguments."""
+    per_argument = in_axes if isinstance(in_axes, (tuple, list)) else (in_axes,) * len(args)
+    if len(per_argument) != len(args):
+        raise UsageError(
+            f"vmap: got in_axes {in_axes} for {len(args)} arguments; expected an int or one entry"
+            " for each"
+        )
+    axes: list[int | None] = []
+    for arg, given in zip(args, per_argument):
+        axes.extend(_spread(given, arg, len(flatten(arg)[0])))
+    return axes
+
+
+def _spread(axes: Any, tree: Any, count: int) -> list[int | None]:
+    """Axes given once for a tree, or by a tree of the same structure, as a list."""
+    if axes is None or isinstance(axes, int):
+        return [axes] * count
+    if isinstance(tree, dict):
+        pairs = [(axes[key], child) for key, child in tree.items()]
+    else:
+        pairs = list(zip(axes, tree, strict=True))
+    return [a for given, child in pairs for a in _spread(given, child, len(flatten(child)[0]))]
+
+
+def _batch_size(xs: list[Any], axes: list[int | None]) -> tuple[int, list[int | None]]:
+    batched = [(x, a) for x, a in zip(xs, axes) if a is not None]
+    if not batched:
+        raise UsageError("vmap: no argument has a batch axis; in_axes must name one")
+    sizes = {x.shape[normalize_axis(a, x.ndim, "vmap")] for x, a in batched}
+    if len(sizes) > 1:
+        got = ", ".join(f"{x.shape} (axis {a})" for x, a in batched)
+        raise ShapeError(f"vmap: got batches of different sizes {got}; they must agree")
+    normal = [None if a is None else normalize_axis(a, x.ndim, "vmap") for x, a in zip(xs, axes)]
+    return sizes.pop(), normal
+
+
+def _evaluate(
+    recorder: Recorder,
+    outputs: list[Tensor],
+    values: dict[Node, tuple[Tensor, bool]],
+    size: int,
+) -> None:
+    """Compute the recorded nodes the outputs need; enter (tensor, batched) for each."""
+    for node in ancestors([y.node for y in outputs]):
+        if node in values or node not in recorder.made or node.op is None:
+            continue
+        inputs, flags = [], []
+        for i in node.inputs:
+            x, batched = values.get(i) or (Tensor(i), False)
+            inputs.append(x)
+            flags.append(batched)
+        # what was recorded under no_grad() is computed under it
+        tape = node.requires_grad or not any(i.requires_grad for i in node.inputs)
+        with grad_mode(modes.grad and tape):
+            if node.op is random_bits_op:
+                values[node] = random_bits((size, *node.attrs["shape"])), True
+            elif any(flags):
+                values[node] = _batched(node, tuple(inputs), tuple(flags), size), True
+            else:
+                values[node] = reapply(node.op, tuple(inputs), node.attrs), False
+
+
+def _batched(node: Node, inputs: tuple, flags: tuple[bool, ...], size: int) -> Any:
+    op = node.op
+    assert op is not None
+    if op.name == "item":
+        return inputs[0][node.attrs["index"]]
+    if op.batch is not None:
+        return op.batch(flags, *inputs, **node.attrs)
+    rows = []  # without a rule: example by example
+    for i in range(size):
+        row = reapply(op, tuple(x[i] if b else x for x, b in zip(inputs, flags)), node.attrs)
+        several = node.several
+        rows.append(items(row, len(node.type)) if several else (row,))
+    columns = tuple(stack(column) for column in zip(*rows))
+    return columns if node.several else columns[0]
+
+
+def _placed(found: tuple[Tensor, bool], axis: int | None, size: int, ndim: int) -> Tensor:
+    x, batched = found
+    if axis is None:
+        if batched:
+            raise UsageError("vmap: out_axes is None for a result that differs between examples")
+        return x
+    if not batched:
+        x = broadcast_to(x, (size, *x.shape))
+    return moveaxis(x, 0, normalize_axis(axis, ndim + 1, "vmap"))

@@ -1,0 +1,94 @@
+"""`apply`: the one place where operations happen.
+
+It computes (eager, keeping the tape link where a gradient may be asked for) or records
+(while a function is being captured).  May import the rest of the floor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy import asarray, ndarray
+
+from ..config import modes
+from ..errors import (
+    CaptureError,
+    ChangedValueError,
+    InternalError,
+    UsageError,
+    describe_site,
+    user_site,
+)
+from ..tensor import Tensor
+from .node import NO_ATTRS, Changed, Node
+from .op import Op
+
+
+def apply(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any] = NO_ATTRS) -> Tensor:
+    """The result of `op` on tensors of the dtypes it accepts."""
+    if modes.capture is not None:
+        return modes.capture.record(op, inputs, attrs)
+    nodes, values, tracked = [], [], False
+    for x in inputs:
+        node = x.node
+        value = node.value
+        if value is None:
+            raise _missing_value(op, node)
+        nodes.append(node)
+        values.append(value)
+        if node.requires_grad:
+            tracked = True
+    try:
+        value = op.value(*values, **attrs)
+    except Exception as error:
+        raise _explain(op, nodes, attrs, error) from error
+    if type(value) is not ndarray and type(value) is not tuple:
+        value = asarray(value)  # NumPy turns 0-d results into scalars
+    if tracked and modes.grad and op.pullback is not None:
+        return Tensor(Node(op, tuple(nodes), attrs, value, True, user_site()))
+    if op.view:  # remember whose memory it is
+        return Tensor(Node(op, tuple(nodes), attrs, value, False))
+    return Tensor(Node(None, (), NO_ATTRS, value, False))
+
+
+def reapply(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> Tensor:
+    """The result of a recorded operation on other inputs."""
+    return apply(op, inputs, attrs) if op.again is None else op.again(*inputs, **attrs)
+
+
+def symbolic(op: Op, nodes: tuple[Node, ...], attrs: dict[str, Any]) -> Node:
+    """A node without a value, its type given by the operation's rule."""
+    tracked = modes.grad and op.pullback is not None and any(n.requires_grad for n in nodes)
+    type = op.type(*[n.type for n in nodes], **attrs)
+    node = Node(op, nodes, attrs, None, tracked, user_site())
+    node.type = type
+    return node
+
+
+def _explain(op: Op, nodes: list[Node], attrs: dict[str, Any], error: Exception) -> Exception:
+    """The specific error for a value function that failed: the type rule knows it."""
+    if isinstance(error, UsageError):
+        return error
+    try:
+        op.type(*[n.type for n in nodes], **attrs)
+    except UsageError as specific:
+        return specific
+    if isinstance(error, (MemoryError, KeyboardInterrupt)):
+        return error
+    got = ", ".join(str(n.type) for n in nodes)
+    return InternalError(f"{op.name}: the value function failed on {got}: {error}")
+
+
+def _missing_value(op: Op, node: Node) -> Exception:
+    what = f"tensor {node.name!r}" if node.name else f"a {node.type} tensor"
+    made = f"the {node.op.name} at {describe_site(node.site)}" if node.op else "the graph"
+    if isinstance(node.fate, Changed):
+        return ChangedValueError(
+            f"backward: {op.name} needs the value that {what}, used by {made}, had before"
+            f" {node.fate.action} at {describe_site(node.fate.site)} changed it in place;"
+            " make the change after backward(), or on a copy: x = x.clone()"
+        )
+    return CaptureError(
+        f"{op.name}: {what} from {made} belongs to a capture that has ended and has no value;"
+        " return it from the captured function instead of storing it"
+    )

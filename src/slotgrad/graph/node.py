@@ -1,0 +1,133 @@
+"""A node of the graph: an operation, its inputs, and a value once there is one.
+
+The tape and the graph that the compiler reads are made of the same nodes.  A node's inputs
+are older than the node, so descending ids are a reverse topological order and no traversal
+needs recursion.  May import errors and dtypes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .op import Op
+
+_next_id = itertools.count().__next__
+
+
+class TensorType(NamedTuple):
+    """What is known of a tensor without its value."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def __str__(self) -> str:
+        return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
+
+
+class Node:
+    """One vertex of the graph.
+
+    op              the operation, or None for a leaf (an input, parameter or constant)
+    inputs          the nodes it was applied to; emptied when backward frees the tape
+    attrs           the operation's static arguments
+    value           an array (a tuple of them for operations with several results), or None
+                    while a function is captured and after the value was changed in place
+    requires_grad   whether a gradient with respect to some leaf may flow through
+    site            where the user's code made it, for messages
+    fate            None, or why `value` or `inputs` are gone (see `Freed`, `Changed`)
+    owner           a weak reference to the tensor whose `.grad` collects this node's gradient
+    """
+
+    __slots__ = (
+        "op", "inputs", "attrs", "value", "requires_grad", "site", "fate", "owner", "name", "id",
+        "_type", "__weakref__",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        op: Op | None,
+        inputs: tuple[Node, ...],
+        attrs: dict[str, Any],
+        value: Any,
+        requires_grad: bool,
+        site: tuple | None = None,
+    ) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.attrs = attrs
+        self.value = value
+        self.requires_grad = requires_grad
+        self.site = site
+        self.fate: Freed | Changed | None = None
+        self.owner: weakref.ref[Any] | None = None
+        self.name: str | None = None
+        self.id: int = _next_id()
+
+    @property
+    def type(self) -> Any:
+        """The node's `TensorType`; a tuple of them for an operation with several results."""
+        if self.value is None:
+            return self._type
+        if isinstance(self.value, tuple):
+            return tuple(TensorType(v.shape, v.dtype) for v in self.value)
+        return TensorType(self.value.shape, self.value.dtype)
+
+    @type.setter
+    def type(self, type: Any) -> None:
+        self._type = type
+
+    @property
+    def several(self) -> bool:
+        """Whether the operation has several results."""
+        return type(self.type) is tuple  # a TensorType is a named tuple
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether gradients end here: no tracked operation made the node."""
+        freed = isinstance(self.fate, Freed)
+        return not freed and not any(i.requires_grad for i in self.inputs)
+
+    def __repr__(self) -> str:
+        return f"<node {self.id}: {self.op.name if self.op else 'leaf'} {self.type}>"
+
+
+class Freed(NamedTuple):
+    """Fate of a node whose inputs a backward at `site` let go."""
+
+    site: tuple | None
+
+
+class Changed(NamedTuple):
+    """Fate of a node whose value `action` at `site` overwrote."""
+
+    action: str
+    site: tuple | None
+
+
+NO_ATTRS: dict[str, Any] = {}
+
+
+def leaf(value: np.ndarray, requires_grad: bool = False) -> Node:
+    """A node that no operation made."""
+    return Node(None, (), NO_ATTRS, value, requires_grad)
+
+
+def ancestors(roots: Iterable[Node], tracked_only: bool = False) -> list[Node]:
+    """The roots and every node they depend on, inputs before their users.
+
+    With `tracked_only`, just the nodes through which gradients flow.
+    """
+    seen = {n for n in roots if n.requires_grad or not tracked_only}
+    stack = list(seen)
+    while stack:
+        for i in stack.pop().inputs:
+            if i not in seen and (i.requires_grad or not tracked_only):
+                seen.add(i)
+                stack.append(i)
+    return sorted(seen, key=lambda n: n.id)

@@ -1,0 +1,1 @@
+"""The operations, each declared once; see `declare.py` for how."""

@@ -1,0 +1,412 @@
+"""Indexing: x[...], take, gather and scatter.  May import the floor, declare and movement.
+
+An index is split into a basic part (slices, integers, None, ...), which is a strided cut, and
+an advanced part (integer or boolean arrays), which is a gather.  The rules are NumPy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..config import modes
+from ..dtypes import bool_, integral
+from ..errors import BoundsError, DTypeError, ShapeError
+from ..graph.apply import apply
+from ..tensor import Tensor
+from .declare import (
+    TensorType,
+    as_tensor,
+    broadcast_shapes,
+    constant,
+    normalize_axis,
+    structured,
+    zeros_of,
+)
+from .movement import broadcast_to, cut, moveaxis, reshape
+
+# -- the primitives ------------------------------------------------------------------------------
+
+
+def _position(axes: tuple[int, ...]) -> int:
+    """Where the index axes stand in the result: in place if adjacent, otherwise in front."""
+    adjacent = axes == tuple(range(axes[0], axes[0] + len(axes)))
+    return axes[0] if adjacent else 0
+
+
+def _gathered_shape(x: tuple, indices: Sequence[tuple], axes: tuple) -> tuple[int, ...]:
+    rest = [n for i, n in enumerate(x) if i not in axes]
+    at = _position(axes)
+    return (*rest[:at], *broadcast_shapes("index", *indices), *rest[at:])
+
+
+def _at(ndim: int, indices: Sequence[Any], axes: tuple) -> tuple:
+    index: list[Any] = [slice(None)] * ndim
+    for axis, i in zip(axes, indices):
+        index[axis] = i
+    return tuple(index)
+
+
+def _out_of_bounds(error: Exception) -> BoundsError:
+    return BoundsError(f"index: {error}; expected indices from -size to size - 1")
+
+
+def _batched_indices(size: int, indices: Sequence[Tensor], flags: tuple) -> list[Tensor]:
+    """Indices that all carry the batch axis, with the example's own number in front."""
+    rank = max(i.ndim - b for i, b in zip(indices, flags))
+    numbers = constant(np.arange(size).reshape((size,) + (1,) * rank))
+    full = [
+        reshape(i, (size, *(1,) * (rank - i.ndim + 1), *i.shape[1:])) if b else i
+        for i, b in zip(indices, flags)
+    ]
+    return [numbers, *full]
+
+
+@structured("gather", accepts="any")
+class _gather:
+    """x at integer arrays for some axes."""
+
+    def type(x: TensorType, *indices: TensorType, axes: tuple) -> TensorType:
+        return TensorType(_gathered_shape(x.shape, [i.shape for i in indices], axes), x.dtype)
+
+    def value(x: np.ndarray, *indices: np.ndarray, axes: tuple) -> Any:
+        try:
+            return x[_at(x.ndim, indices, axes)]
+        except IndexError as error:
+            raise _out_of_bounds(error) from None
+
+    def vjp(g: Tensor, out: Tensor, x: Tensor, *indices: Tensor, axes: tuple) -> tuple:
+        added = lambda: scatter(zeros_of(x), g, indices, axes, "add")  # noqa: E731
+        return (added, *[None] * len(indices))
+
+    def jvp(tangents: tuple, out: Tensor, x: Tensor, *indices: Tensor, axes: tuple) -> Any:
+        return None if tangents[0] is None else gather(tangents[0], indices, axes)
+
+    def batch(batched: tuple, x: Tensor, *indices: Tensor, axes: tuple) -> Tensor:
+        inner = tuple(a + 1 for a in axes)
+        at = _position(axes)
+        if not any(batched[1:]):
+            out = gather(x, indices, inner)
+            count = out.ndim - (x.ndim - len(axes))
+            return out if _position(inner) else moveaxis(out, count, 0)
+        if batched[0]:
+            size = x.shape[0]
+            out = gather(x, _batched_indices(size, indices, batched[1:]), (0, *inner))
+            count = out.ndim - (x.ndim - len(axes) - 1) - 1  # index axes behind the batch axis
+            sources = tuple(range(1, 1 + count))
+            return moveaxis(out, sources, tuple(range(1 + at, 1 + at + count)))
+        full = _batched_indices(
+            next(i.shape[0] for i, b in zip(indices, batched[1:]) if b), indices, batched[1:]
+        )
+        return moveaxis(gather(x, full[1:], axes), at, 0)
+
+    def kernel(k: Any, x: Any, *indices: Any, axes: tuple) -> Any:
+        return k.gather(x, indices, axes)
+
+
+@structured("scatter", accepts="any")
+class _scatter:
+    """A copy of x with v written (mode "set", the last wins) or added ("add") at indices."""
+
+    def type(
+        x: TensorType, v: TensorType, *indices: TensorType, axes: tuple, mode: str
+    ) -> TensorType:
+        return TensorType(x.shape, x.dtype)
+
+    def value(x: np.ndarray, v: np.ndarray, *indices: np.ndarray, axes: tuple, mode: str) -> Any:
+        out = x.copy()
+        where = _at(x.ndim, indices, axes)
+        try:
+            if mode == "add":
+                np.add.at(out, where, v)
+            else:
+                out[where] = v
+        except IndexError as error:
+            raise _out_of_bounds(error) from None
+        return out
+
+    def vjp(
+        g: Tensor, out: Tensor, x: Tensor, v: Tensor, *indices: Tensor, axes: tuple, mode: str
+    ) -> tuple:
+        none = [None] * len(indices)
+        if mode == "add":
+            return (g, lambda: gather(g, indices, axes), *none)
+
+        def written() -> Tensor:  # of several values for one place only the last counts
+            numbers = constant(np.arange(v.size).reshape(v.shape))
+            blank = constant(np.zeros(x.shape, np.int64))
+            last = gather(scatter(blank, numbers, indices, axes, "set"), indices, axes)
+            return gather(g, indices, axes) * (last == numbers).astype(g.dtype)
+
+        return (lambda: scatter(g, zeros_of(v), indices, axes, "set"), written, *none)
+
+    def jvp(
+        tangents: tuple, out: Tensor, x: Tensor, v: Tensor, *indices: Tensor, axes: tuple, mode: str
+    ) -> Any:
+        if tangents[0] is None and tangents[1] is None:
+            return None
+        tx, tv = (zeros_of(p) if t is None else t for t, p in zip(tangents, (x, v)))
+        return scatter(tx, tv, indices, axes, mode)
+
+    def batch(
+        batched: tuple, x: Tensor, v: Tensor, *indices: Tensor, axes: tuple, mode: str
+    ) -> Tensor:
+        size = next(t.shape[0] for t, b in zip((x, v, *indices), batched) if b)
+        x = x if batched[0] else broadcast_to(x, (size, *x.shape))
+        v = v if batched[1] else broadcast_to(v, (size, *v.shape))
+        at = _position(axes)
+        count = v.ndim - 1 - (x.ndim - 1 - len(axes))  # index axes, which go behind the batch
+        v = moveaxis(v, tuple(range(1 + at, 1 + at + count)), tuple(range(1, 1 + count)))
+        full = _batched_indices(size, indices, batched[2:])
+        return scatter(x, v, full, (0, *(a + 1 for a in axes)), mode)
+
+    def kernel(k: Any, x: Any, v: Any, *indices: Any, axes: tuple, mode: str) -> Any:
+        return k.scatter(x, v, indices, axes, mode)
+
+
+def gather(x: Tensor, indices: Sequence[Tensor], axes: tuple[int, ...]) -> Tensor:
+    """x at integer tensors for `axes`, which ascend; the result's axes are NumPy's."""
+    return apply(_gather, (x, *indices), {"axes": axes})
+
+
+def scatter(x: Tensor, v: Tensor, indices: Sequence[Tensor], axes: tuple, mode: str) -> Tensor:
+    """The opposite of gather: v, of gather's shape, written to or added at those places."""
+    return apply(_scatter, (x, v, *indices), {"axes": axes, "mode": mode})
+
+
+# -- what an index means ---------------------------------------------------------------------------
+
+
+class Index:
+    """An index expression read for one shape: a cut, new axes, and a gather, in this order."""
+
+    def __init__(self, index: Any, shape: tuple[int, ...]) -> None:
+        self.starts: list[int] = []
+        self.sizes: list[int] = []
+        self.steps: list[int] = []
+        self.between: list[int] = []  # the shape between cut and gather
+        self.arrays: list[Tensor] = []
+        self.axes: list[int] = []
+        entries = _expand(index, shape)
+        advanced = any(isinstance(e, Tensor) for e in entries)
+        for entry in entries:
+            self._read(entry, shape, advanced)
+
+    def _read(self, entry: Any, shape: tuple[int, ...], advanced: bool) -> None:
+        if entry is None:
+            self.between.append(1)
+            return
+        axis = len(self.starts)
+        size = shape[axis]
+        if isinstance(entry, Tensor) or (advanced and not isinstance(entry, slice)):
+            self.arrays.append(as_tensor(entry))
+            self.axes.append(len(self.between))
+            self._keep(0, size, 1)
+        elif isinstance(entry, slice):
+            start, stop, step = entry.indices(size)
+            self._keep(start, len(range(start, stop, step)), step)
+        else:
+            if not -size <= entry < size:
+                raise BoundsError(
+                    f"index: got {entry} for axis {axis} of size {size}; expected {-size} to"
+                    f" {size - 1}"
+                )
+            self._cut(entry % size, 1, 1)
+
+    def _cut(self, start: int, size: int, step: int) -> None:
+        self.starts.append(start)
+        self.sizes.append(size)
+        self.steps.append(step)
+
+    def _keep(self, start: int, size: int, step: int) -> None:
+        self._cut(start if size else 0, size, step)
+        self.between.append(size)
+
+    def read(self, x: Tensor) -> Tensor:
+        """The elements that the index names."""
+        x = cut(x, tuple(self.starts), tuple(self.sizes), tuple(self.steps))
+        x = reshape(x, tuple(self.between))
+        return gather(x, self.arrays, tuple(self.axes)) if self.arrays else x
+
+    def numbers(self, shape: tuple[int, ...]) -> Tensor:
+        """For each element of the result, its place in the flattened tensor of `shape`."""
+        places = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
+        return self.read(constant(places))
+
+
+def _expand(index: Any, shape: tuple[int, ...]) -> list[Any]:
+    """The entries of an index: None, slice, int or integer Tensor, one for each axis or new."""
+    entries: list[Any] = []
+    for entry in index if isinstance(index, tuple) else (index,):
+        entries.extend(_entry(entry))
+    used = sum(e is not None and e is not Ellipsis for e in entries)
+    if used > len(shape):
+        raise BoundsError(
+            f"index: got {used} indices for shape {shape}; expected at most {len(shape)}"
+        )
+    dots = [i for i, e in enumerate(entries) if e is Ellipsis]
+    if len(dots) > 1:
+        raise BoundsError("index: got several `...`; expected one")
+    at = dots[0] if dots else len(entries)
+    return entries[:at] + [slice(None)] * (len(shape) - used) + entries[at + 1 :]
+
+
+def _entry(entry: Any) -> list[Any]:
+    """One entry as it is written, arrays made integer Tensors; a mask becomes several."""
+    if entry is None or entry is Ellipsis:
+        return [entry]
+    if isinstance(entry, slice):
+        bounds = (entry.start, entry.stop, entry.step)
+        return [slice(*[b if b is None else b.__index__() for b in bounds])]
+    if isinstance(entry, (int, np.integer)) and not isinstance(entry, bool):
+        return [int(entry)]
+    array = as_tensor(entry)
+    if array.size == 0 and not isinstance(entry, (Tensor, np.ndarray)):
+        array = constant(np.zeros(array.shape, np.int64))  # x[[]]
+    if array.dtype == bool_:
+        found = array._value("an index with a mask, whose result has no shape yet,").nonzero()
+        return [constant(i) for i in found]
+    if array.dtype not in integral:
+        raise DTypeError(
+            f"index: got an index of dtype {array.dtype}; expected integers, booleans, slices,"
+            " None or ..."
+        )
+    return [array]
+
+
+def getitem(x: Tensor, index: Any, /) -> Tensor:
+    """x[index] by NumPy's rules; basic indices share memory with x, arrays copy."""
+    return Index(index, x.shape).read(x)
+
+
+def setitem(x: Tensor, index: Any, values: Any, /) -> None:
+    """x[index] = values, in place; on the tape the tensor moves on to a new value."""
+    incoming = values.requires_grad if isinstance(values, Tensor) else False
+    on_tape = modes.grad and (incoming or (x.requires_grad and not x.is_leaf))
+    if modes.capture is None and not on_tape:
+        entries = index if isinstance(index, tuple) else (index,)
+        plain = tuple(e.numpy() if isinstance(e, Tensor) else e for e in entries)
+        try:
+            x.write("x[...] = values", plain, values)
+        except IndexError as error:
+            if isinstance(error, BoundsError):
+                raise
+            raise _out_of_bounds(error) from None
+    elif x.requires_grad and x.is_leaf:
+        x.write("x[...] = values", ..., x)  # raises: a leaf on the tape
+    else:
+        x.node = At(x, index).set(values).node
+
+
+class At:
+    """`x.at[index]`: copies of `x` with some elements changed, `x` itself staying as it is.
+
+    >>> import slotgrad as sg
+    >>> x = sg.zeros(3)
+    >>> x.at[[0, 0, 2]].add(1.0), x.at[1:].set(5.0)
+    (tensor([2., 0., 1.]), tensor([0., 5., 5.]))
+    """
+
+    def __init__(self, x: Tensor, index: Any) -> None:
+        self.x, self.index = x, Index(index, x.shape)
+
+    def set(self, values: Any) -> Tensor:
+        """The copy with the elements replaced."""
+        return self._scatter(values, "set")
+
+    def add(self, values: Any) -> Tensor:
+        """The copy with the values added; an element named twice gets both."""
+        return self._scatter(values, "add")
+
+    def _scatter(self, values: Any, mode: str) -> Tensor:
+        x = self.x
+        v = as_tensor(values, x.dtype).astype(x.dtype)
+        places = self.index.numbers(x.shape)
+        if broadcast_shapes("x.at", v.shape, places.shape) != places.shape:
+            raise ShapeError(
+                f"x.at[...].{mode}: cannot write values of shape {v.shape} to a place of shape"
+                f" {places.shape}; the shapes must match or broadcast"
+            )
+        v = broadcast_to(v, places.shape)
+        return reshape(scatter(reshape(x, (-1,)), v, (places,), (0,), mode), x.shape)
+
+
+class AtFactory:
+    """What `x.at` is: waits for the index in brackets."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+
+    def __getitem__(self, index: Any) -> At:
+        return At(self.x, index)
+
+
+# -- functions -------------------------------------------------------------------------------------
+
+
+def _indices(index: Any, op: str) -> Tensor:
+    found = as_tensor(index)
+    if found.dtype not in integral:
+        raise DTypeError(f"{op}: got indices of dtype {found.dtype}; expected integers")
+    return found
+
+
+def take(x: Any, indices: Any, /, axis: int | None = None) -> Tensor:
+    """The elements (slices, along an axis) with these indices; None: of the flattened tensor.
+
+    >>> import slotgrad as sg
+    >>> sg.take(sg.tensor([[1.0, 2.0], [3.0, 4.0]]), [1, 0, 1], axis=0)
+    tensor([[3., 4.],
+            [1., 2.],
+            [3., 4.]])
+    """
+    x = as_tensor(x)
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    axis = normalize_axis(axis, x.ndim, "take")
+    return gather(x, (_indices(indices, "take"),), (axis,))
+
+
+def take_along_axis(x: Any, indices: Any, /, axis: int = -1) -> Tensor:
+    """out[i, j] = x[indices[i, j], j] for axis 0, and so on; other axes broadcast."""
+    x, found = as_tensor(x), _indices(indices, "take_along_axis")
+    if x.ndim != found.ndim:
+        raise ShapeError(
+            f"take_along_axis: got shapes {x.shape} and {found.shape}; expected equal numbers of"
+            " axes"
+        )
+    axis = normalize_axis(axis, x.ndim, "take_along_axis")
+    grid = []
+    for i, n in enumerate(x.shape):
+        shape = tuple(n if j == i else 1 for j in range(x.ndim))
+        grid.append(found if i == axis else constant(np.arange(n).reshape(shape)))
+    return gather(x, grid, tuple(range(x.ndim)))
+
+
+def scatter_add(x: Any, index: Any, values: Any, /) -> Tensor:
+    """A copy of `x` with `values` added at x[index]; repeated places add up.
+
+    >>> import slotgrad as sg
+    >>> sg.scatter_add(sg.zeros(3), [0, 2, 2], sg.ones(3))
+    tensor([1., 0., 2.])
+    """
+    return At(as_tensor(x), index).add(values)
+
+
+def nonzero(x: Any, /) -> tuple[Tensor, ...]:
+    """The indices of the elements that are not zero, one tensor for each axis."""
+    return tuple(constant(i) for i in as_tensor(x)._value("nonzero()").nonzero())
+
+
+def one_hot(indices: Any, num_classes: int, /, dtype: Any = "float32") -> Tensor:
+    """A last axis of num_classes with 1 at the index and 0 elsewhere.
+
+    >>> import slotgrad as sg
+    >>> sg.one_hot([2, 0], 3)
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
+    found = _indices(indices, "one_hot")
+    return (found[..., None] == constant(np.arange(num_classes))).astype(dtype)

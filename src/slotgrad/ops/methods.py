@@ -1,0 +1,177 @@
+"""The table that binds operations to Tensor as methods and operators.
+
+May import every file of ops; is imported once, by the package.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..config import modes
+from ..errors import DTypeError, GradientError
+from ..tensor import Tensor, is_tensor
+from . import arithmetic, compare, contract, functions, index, movement, reduce, stop
+from .declare import as_tensor
+
+METHODS = {
+    arithmetic: "add sub mul div neg pow maximum minimum atan2 hypot logaddexp remainder"
+    " floor_divide copysign clip astype",
+    functions: "abs sign sqrt exp expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh"
+    " tanh asinh acosh atanh sigmoid erf erfc lgamma digamma floor round ceil trunc square"
+    " reciprocal rsqrt exp2 relu softplus",
+    compare: "equal less less_equal greater greater_equal not_equal isnan isinf isfinite"
+    " logical_not logical_and logical_or logical_xor",
+    reduce: "sum max min argmax argmin any all mean var std prod cumsum cumprod logsumexp norm"
+    " argsort sort topk",
+    movement: "expand_dims squeeze moveaxis swapaxes flatten flip roll split unstack repeat"
+    " broadcast_to tril triu diagonal",
+    index: "take take_along_axis scatter_add nonzero",
+    contract: "matmul dot vecdot outer tensordot",
+    stop: "detach clone",
+}
+
+OPERATORS = {
+    "add": arithmetic.add,
+    "sub": arithmetic.sub,
+    "mul": arithmetic.mul,
+    "truediv": arithmetic.div,
+    "floordiv": arithmetic.floor_divide,
+    "mod": arithmetic.remainder,
+    "pow": arithmetic.pow,
+    "matmul": contract.matmul,
+    "and": compare.bitwise_and,
+    "or": compare.bitwise_or,
+    "xor": compare.bitwise_xor,
+    "lshift": compare.bitwise_left_shift,
+    "rshift": compare.bitwise_right_shift,
+}
+
+COMPARISONS = {
+    "eq": compare.equal,
+    "ne": compare.not_equal,
+    "lt": compare.less,
+    "le": compare.less_equal,
+    "gt": compare.greater,
+    "ge": compare.greater_equal,
+}
+
+_OPERANDS = (Tensor, bool, int, float, complex, np.ndarray, np.generic, list, tuple)
+
+
+def _operator(f: Any, reflected: bool) -> Any:
+    """An operator that leaves operands of foreign types to Python."""
+    if reflected:
+
+        def operator(self: Tensor, other: Any) -> Any:
+            return f(other, self) if isinstance(other, _OPERANDS) else NotImplemented
+
+    else:
+
+        def operator(self: Tensor, other: Any) -> Any:
+            if type(other) is not Tensor and not isinstance(other, _OPERANDS):
+                return NotImplemented
+            return f(self, other)
+
+    return operator
+
+
+def _in_place(name: str, f: Any) -> Any:
+    """x += y: into the buffer where no tape runs, otherwise to a new value."""
+    action = f"the in-place operator {name}="
+
+    def operator(self: Tensor, other: Any) -> Tensor:
+        new = f(self, other)
+        on_tape = modes.grad and (new.requires_grad and not (self.requires_grad and self.is_leaf))
+        if on_tape:
+            self.node = new.node
+            return self
+        if new.shape == self.shape and not np.can_cast(new.dtype, self.dtype, "same_kind"):
+            raise DTypeError(
+                f"{action}: the result has dtype {new.dtype}, which a tensor of dtype {self.dtype}"
+                " cannot hold; convert with astype"
+            )
+        return self.write(action, ..., new)
+
+    return operator
+
+
+def _reshape(self: Tensor, *shape: Any) -> Tensor:
+    """`sg.reshape`; the shape may also be given as separate sizes."""
+    return movement.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+
+def _permute(self: Tensor, *axes: Any) -> Tensor:
+    """`sg.permute_dims`; the axes may also be given separately."""
+    single = len(axes) == 1 and not isinstance(axes[0], int)
+    return movement.permute_dims(self, axes[0] if single else axes)
+
+
+def _transpose(self: Tensor, *axes: Any) -> Tensor:
+    """`sg.transpose`; the axes may also be given separately."""
+    return _permute(self, *axes) if axes else movement.transpose(self)
+
+
+_UFUNCS = {
+    "subtract": arithmetic.sub, "multiply": arithmetic.mul, "true_divide": arithmetic.div,
+    "divide": arithmetic.div, "negative": arithmetic.neg, "power": arithmetic.pow,
+    "arctan2": arithmetic.atan2, "absolute": functions.abs, "rint": functions.round,
+    "arcsin": functions.asin, "arccos": functions.acos, "arctan": functions.atan,
+    "arcsinh": functions.asinh, "arccosh": functions.acosh, "arctanh": functions.atanh,
+    "invert": compare.bitwise_invert, "left_shift": compare.bitwise_left_shift,
+    "right_shift": compare.bitwise_right_shift,
+}  # fmt: skip
+
+
+def _ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+    """np.sin(tensor) is sg.sin(tensor); a ufunc that we lack computes where no tape runs."""
+    name = ufunc.__name__
+    for module in (arithmetic, functions, compare, contract):
+        ours = _UFUNCS.get(name) or getattr(module, name, None)
+        if ours is not None and method == "__call__" and not options:
+            return ours(*inputs)
+    tracked = modes.grad and any(is_tensor(x) and x.requires_grad for x in inputs)
+    if tracked or "out" in options:
+        raise GradientError(
+            f"numpy.{name} has no derivative here and would lose the gradient; use an sg function,"
+            " x.detach().numpy(), or make it an operation with @sg.op"
+        )
+    values = [x.numpy() if is_tensor(x) else x for x in inputs]
+    result = getattr(ufunc, method)(*values, **options)
+    return as_tensor(result)
+
+
+def bind() -> None:
+    """Give Tensor its methods and operators."""
+    for module, names in METHODS.items():
+        for name in names.split():
+            setattr(Tensor, name, getattr(module, name))
+    for name, f in OPERATORS.items():
+        setattr(Tensor, f"__{name}__", _operator(f, reflected=False))
+        setattr(Tensor, f"__r{name}__", _operator(f, reflected=True))
+        setattr(Tensor, f"__i{name}__", _in_place(name, f))
+    for name, f in COMPARISONS.items():
+        setattr(Tensor, f"__{name}__", _operator(f, reflected=False))
+    for name, method in {
+        "__neg__": arithmetic.neg,
+        "__pos__": stop.clone,
+        "__abs__": functions.abs,
+        "__invert__": compare.bitwise_invert,
+        "__round__": functions.round,
+        "__floor__": functions.floor,
+        "__ceil__": functions.ceil,
+        "__trunc__": functions.trunc,
+        "__getitem__": index.getitem,
+        "__setitem__": index.setitem,
+        "__array_ufunc__": _ufunc,
+        "reshape": _reshape,
+        "permute_dims": _permute,
+        "permute": _permute,
+        "transpose": _transpose,
+        "concat": lambda self, xs, axis=0: movement.concat(xs, axis),
+        "mT": property(movement.matrix_transpose, doc="The last two axes exchanged."),
+        "T": property(movement.transpose, doc="The axes reversed."),
+        "at": property(index.AtFactory, doc="`x.at[index].set(v)` and `.add(v)`: changed copies."),
+    }.items():
+        setattr(Tensor, name, method)

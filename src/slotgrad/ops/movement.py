@@ -1,0 +1,534 @@
+"""Operations that move elements and compute nothing.  May import the floor and declare.
+
+All are linear: each one's derivative is its transpose.  Cutting (slice) and placing into zeros
+(place) are each other's transpose; padding, flipping, splitting and rolling are made of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import OptionError, ShapeError
+from ..graph.apply import apply
+from ..tensor import Tensor
+from .arithmetic import where
+from .declare import (
+    TensorType,
+    as_tensor,
+    broadcast_shapes,
+    constant,
+    normalize_axes,
+    normalize_axis,
+    promote,
+    structured,
+)
+
+Shape = int | Sequence[int]
+
+
+def as_shape(shape: Any, op: str) -> tuple[int, ...]:
+    """A shape as a tuple of ints; an int is a shape of one axis."""
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    try:
+        return tuple(n.__index__() for n in sizes)
+    except (AttributeError, TypeError):
+        raise ShapeError(f"{op}: got shape {shape!r}; expected integers") from None
+
+
+@structured("reshape", accepts="any", view=True)
+class _reshape:
+    def type(x: TensorType, shape: tuple) -> TensorType:
+        return TensorType(shape, x.dtype)
+
+    def value(x: np.ndarray, shape: tuple) -> np.ndarray:
+        return x.reshape(shape)
+
+    linear = True
+    samples = [([(2, 3)], {"shape": (3, 2)}), ([(4,)], {"shape": (1, 2, 2)})]
+
+    def vjp(g: Tensor, out: Tensor, x: Tensor, shape: tuple) -> tuple:
+        return (lambda: reshape(g, x.shape),)
+
+    def batch(batched: tuple, x: Tensor, shape: tuple) -> Tensor:
+        return apply(_reshape, (x,), {"shape": (x.shape[0], *shape)})
+
+    def kernel(k: Any, x: Any, shape: tuple) -> Any:
+        return k.reshape(x, shape)
+
+
+@structured("permute_dims", accepts="any", view=True)
+class _permute_dims:
+    def type(x: TensorType, axes: tuple) -> TensorType:
+        return TensorType(tuple(x.shape[i] for i in axes), x.dtype)
+
+    def value(x: np.ndarray, axes: tuple) -> np.ndarray:
+        return x.transpose(axes)
+
+    linear = True
+    samples = [([(2, 3)], {"axes": (1, 0)}), ([(2, 3, 4)], {"axes": (2, 0, 1)})]
+
+    def vjp(g: Tensor, out: Tensor, x: Tensor, axes: tuple) -> tuple:
+        inverse = tuple(sorted(range(len(axes)), key=axes.__getitem__))
+        return (lambda: apply(_permute_dims, (g,), {"axes": inverse}),)
+
+    def batch(batched: tuple, x: Tensor, axes: tuple) -> Tensor:
+        return apply(_permute_dims, (x,), {"axes": (0, *(i + 1 for i in axes))})
+
+    def kernel(k: Any, x: Any, axes: tuple) -> Any:
+        return k.permute(x, axes)
+
+
+@structured("broadcast_to", accepts="any", view=True)
+class _broadcast_to:
+    def type(x: TensorType, shape: tuple) -> TensorType:
+        if broadcast_shapes("broadcast_to", x.shape, shape) != shape:
+            raise ShapeError(
+                f"broadcast_to: cannot broadcast {x.shape} to {shape}: only axes of size 1 grow"
+            )
+        return TensorType(shape, x.dtype)
+
+    def value(x: np.ndarray, shape: tuple) -> np.ndarray:
+        return np.broadcast_to(x, shape)
+
+    linear = True
+    samples = [([(3,)], {"shape": (2, 3)}), ([(2, 1)], {"shape": (2, 4)}), ([()], {"shape": (3,)})]
+
+    def vjp(g: Tensor, out: Tensor, x: Tensor, shape: tuple) -> tuple:
+        added = len(shape) - x.ndim
+        grown = [i + added for i, n in enumerate(x.shape) if n == 1]
+        axes = (*range(added), *grown)
+        return (lambda: g.sum(axis=axes, keepdims=True).reshape(x.shape),)
+
+    def batch(batched: tuple, x: Tensor, shape: tuple) -> Tensor:
+        aligned = x.reshape((x.shape[0], *(1,) * (len(shape) - x.ndim + 1), *x.shape[1:]))
+        return apply(_broadcast_to, (aligned,), {"shape": (x.shape[0], *shape)})
+
+    def kernel(k: Any, x: Any, shape: tuple) -> Any:
+        return k.broadcast(x, shape)
+
+
+@structured("slice", accepts="any", view=True)
+class _slice:
+    """out[i, ...] = x[starts[0] + i * steps[0], ...]; steps may be negative."""
+
+    def type(x: TensorType, starts: tuple, sizes: tuple, steps: tuple) -> TensorType:
+        return TensorType(sizes, x.dtype)
+
+    def value(x: np.ndarray, starts: tuple, sizes: tuple, steps: tuple) -> np.ndarray:
+        return x[_slices(starts, sizes, steps)]
+
+    linear = True
+    samples = [
+        ([(5,)], {"starts": (1,), "sizes": (2,), "steps": (2,)}),
+        ([(3, 4)], {"starts": (2, 1), "sizes": (3, 2), "steps": (-1, 1)}),
+    ]
+
+    def vjp(g: Tensor, out: Tensor, x: Tensor, starts: tuple, sizes: tuple, steps: tuple) -> tuple:
+        return (lambda: place(g, x.shape, starts, steps),)
+
+    def batch(batched: tuple, x: Tensor, starts: tuple, sizes: tuple, steps: tuple) -> Tensor:
+        return cut(x, (0, *starts), (x.shape[0], *sizes), (1, *steps))
+
+    def kernel(k: Any, x: Any, starts: tuple, sizes: tuple, steps: tuple) -> Any:
+        return k.slice(x, starts, sizes, steps)
+
+
+def _slices(starts: tuple, sizes: tuple, steps: tuple) -> tuple[slice, ...]:
+    found = []
+    for start, size, step in zip(starts, sizes, steps):
+        stop = start + size * step
+        found.append(slice(start, stop if stop >= 0 else None, step))
+    return tuple(found)
+
+
+@structured("place", accepts="any")
+class _place:
+    """Zeros of `shape` with out[starts[0] + i * steps[0], ...] = x[i, ...]."""
+
+    def type(x: TensorType, shape: tuple, starts: tuple, steps: tuple) -> TensorType:
+        return TensorType(shape, x.dtype)
+
+    def value(x: np.ndarray, shape: tuple, starts: tuple, steps: tuple) -> np.ndarray:
+        out = np.zeros(shape, x.dtype)
+        out[_slices(starts, x.shape, steps)] = x
+        return out
+
+    linear = True
+    samples = [
+        ([(2,)], {"shape": (5,), "starts": (1,), "steps": (2,)}),
+        ([(2, 2)], {"shape": (3, 2), "starts": (2, 0), "steps": (-1, 1)}),
+    ]
+
+    def vjp(g: Tensor, out: Tensor, x: Tensor, shape: tuple, starts: tuple, steps: tuple) -> tuple:
+        return (lambda: cut(g, starts, x.shape, steps),)
+
+    def batch(batched: tuple, x: Tensor, shape: tuple, starts: tuple, steps: tuple) -> Tensor:
+        return place(x, (x.shape[0], *shape), (0, *starts), (1, *steps))
+
+    def kernel(k: Any, x: Any, shape: tuple, starts: tuple, steps: tuple) -> Any:
+        return k.place(x, shape, starts, steps)
+
+
+@structured("concat", accepts="any")
+class _concat:
+    def type(*xs: TensorType, axis: int) -> TensorType:
+        rest = [(*x.shape[:axis], *x.shape[axis + 1 :]) for x in xs]
+        if any(r != rest[0] for r in rest):
+            got = ", ".join(str(x.shape) for x in xs)
+            raise ShapeError(
+                f"concat: cannot join shapes {got} along axis {axis}: the other sizes must agree"
+            )
+        size = sum(x.shape[axis] for x in xs)
+        return TensorType((*xs[0].shape[:axis], size, *xs[0].shape[axis + 1 :]), xs[0].dtype)
+
+    def value(*xs: np.ndarray, axis: int) -> np.ndarray:
+        return np.concatenate(xs, axis=axis)
+
+    linear = True
+    samples = [([(2, 3), (1, 3)], {"axis": 0}), ([(2, 1), (2, 2), (2, 3)], {"axis": 1})]
+
+    def vjp(g: Tensor, out: Tensor, *xs: Tensor, axis: int) -> tuple:
+        ends = np.cumsum([x.shape[axis] for x in xs])
+
+        def part(x: Tensor, end: int) -> Any:
+            return lambda: narrow(g, axis, int(end) - x.shape[axis], x.shape[axis])
+
+        return tuple([part(x, end) for x, end in zip(xs, ends)])
+
+    def batch(batched: tuple, *xs: Tensor, axis: int) -> Tensor:
+        size = next(x.shape[0] for x, b in zip(xs, batched) if b)
+        full = [x if b else x.broadcast_to((size, *x.shape)) for x, b in zip(xs, batched)]
+        return apply(_concat, tuple(full), {"axis": axis + 1})
+
+    def kernel(k: Any, *xs: Any, axis: int) -> Any:
+        return k.concat(xs, axis)
+
+
+# -- the primitives with checked arguments -----------------------------------------------------
+
+
+def reshape(x: Any, /, shape: Shape) -> Tensor:
+    """The elements in row-major order in another shape; one size may be -1.
+
+    >>> import slotgrad as sg
+    >>> sg.arange(6).reshape(2, -1)
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
+    x = as_tensor(x)
+    wanted = as_shape(shape, "reshape")
+    if -1 in wanted:
+        known = math.prod(n for n in wanted if n != -1)
+        if wanted.count(-1) == 1 and known and x.size % known == 0:
+            wanted = tuple(x.size // known if n == -1 else n for n in wanted)
+    if any(n < 0 for n in wanted) or math.prod(wanted) != x.size:
+        raise ShapeError(
+            f"reshape: cannot reshape {x.shape} with {x.size} elements to {tuple(wanted)}; the"
+            " product of the sizes must agree, and one size may be -1"
+        )
+    return x if wanted == x.shape else apply(_reshape, (x,), {"shape": wanted})
+
+
+def permute_dims(x: Any, /, axes: Sequence[int]) -> Tensor:
+    """The axes in another order: axis i of the result is axis axes[i] of `x`."""
+    x = as_tensor(x)
+    order = tuple(normalize_axis(a, x.ndim, "permute_dims") for a in axes)
+    if sorted(order) != list(range(x.ndim)):
+        raise ShapeError(
+            f"permute_dims: got axes {tuple(axes)} for shape {x.shape}; expected each of the"
+            f" {x.ndim} axes once"
+        )
+    return apply(_permute_dims, (x,), {"axes": order})
+
+
+def broadcast_to(x: Any, /, shape: Shape) -> Tensor:
+    """`x` repeated along new leading axes and along its axes of size 1."""
+    x = as_tensor(x)
+    shape = as_shape(shape, "broadcast_to")
+    return x if shape == x.shape else apply(_broadcast_to, (x,), {"shape": shape})
+
+
+def cut(x: Tensor, starts: tuple, sizes: tuple, steps: tuple) -> Tensor:
+    """A strided box of `x`: the primitive behind basic indexing."""
+    if sizes == x.shape and all(s == 1 for s in steps):
+        return x
+    return apply(_slice, (x,), {"starts": starts, "sizes": sizes, "steps": steps})
+
+
+def place(x: Tensor, shape: tuple, starts: tuple, steps: tuple) -> Tensor:
+    """Zeros of `shape` with `x` at a strided box: the transpose of `cut`."""
+    return apply(_place, (x,), {"shape": shape, "starts": starts, "steps": steps})
+
+
+def narrow(x: Tensor, axis: int, start: int, size: int) -> Tensor:
+    """`size` elements of one axis from `start` on."""
+    starts, sizes = [0] * x.ndim, list(x.shape)
+    starts[axis], sizes[axis] = start, size
+    return cut(x, tuple(starts), tuple(sizes), (1,) * x.ndim)
+
+
+def concat(xs: Sequence[Any], /, axis: int | None = 0) -> Tensor:
+    """Tensors one behind the other along an axis; None: flattened."""
+    if len(xs) == 0:
+        raise ShapeError("concat: got no tensors; expected at least one")
+    tensors = promote(*xs, op="concat")
+    if axis is None:
+        tensors, axis = tuple(x.reshape((-1,)) for x in tensors), 0
+    ranks = {x.ndim for x in tensors}
+    if len(ranks) > 1 or ranks == {0}:
+        got = ", ".join(str(x.shape) for x in tensors)
+        raise ShapeError(f"concat: cannot join shapes {got}: expected equal numbers of axes, not 0")
+    return apply(_concat, tensors, {"axis": normalize_axis(axis, tensors[0].ndim, "concat")})
+
+
+# -- axes --------------------------------------------------------------------------------------
+
+
+def expand_dims(x: Any, /, axis: int | tuple[int, ...] = 0) -> Tensor:
+    """`x` with axes of size 1 inserted so that they stand at `axis` in the result."""
+    x = as_tensor(x)
+    count = len(axis) if isinstance(axis, tuple) else 1
+    places = normalize_axes(axis, x.ndim + count, "expand_dims")
+    sizes = iter(x.shape)
+    return reshape(x, tuple(1 if i in places else next(sizes) for i in range(x.ndim + count)))
+
+
+def squeeze(x: Any, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """`x` without axes of size 1: the named ones, or all of them."""
+    x = as_tensor(x)
+    if axis is None:
+        return reshape(x, tuple(n for n in x.shape if n != 1))
+    axes = normalize_axes(axis, x.ndim, "squeeze")
+    if any(x.shape[i] != 1 for i in axes):
+        raise ShapeError(f"squeeze: got shape {x.shape} and axis {axis}; expected sizes of 1 there")
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
+
+
+def moveaxis(x: Any, source: Any, destination: Any, /) -> Tensor:
+    """The axes `source` moved to `destination`, the others in their order."""
+    x = as_tensor(x)
+    sources = source if isinstance(source, (tuple, list)) else (source,)
+    targets = destination if isinstance(destination, (tuple, list)) else (destination,)
+    sources = [normalize_axis(a, x.ndim, "moveaxis") for a in sources]
+    targets = [normalize_axis(a, x.ndim, "moveaxis") for a in targets]
+    if len(sources) != len(targets) or len(set(sources)) != len(sources):
+        raise ShapeError(
+            f"moveaxis: got source {source} and destination {destination}; expected as many of"
+            " each, no axis twice"
+        )
+    order = [i for i in range(x.ndim) if i not in sources]
+    for target, s in sorted(zip(targets, sources)):
+        order.insert(target, s)
+    return x if order == list(range(x.ndim)) else permute_dims(x, order)
+
+
+def swapaxes(x: Any, a: int, b: int, /) -> Tensor:
+    """`x` with two axes exchanged."""
+    x = as_tensor(x)
+    a, b = normalize_axis(a, x.ndim, "swapaxes"), normalize_axis(b, x.ndim, "swapaxes")
+    order = list(range(x.ndim))
+    order[a], order[b] = b, a
+    return permute_dims(x, order)
+
+
+def transpose(x: Any, /, axes: Sequence[int] | None = None) -> Tensor:
+    """The axes reversed, or in the given order, as in NumPy."""
+    x = as_tensor(x)
+    return permute_dims(x, range(x.ndim)[::-1] if axes is None else axes)
+
+
+def matrix_transpose(x: Any, /) -> Tensor:
+    """The last two axes exchanged; also `x.mT`."""
+    x = as_tensor(x)
+    if x.ndim < 2:
+        raise ShapeError(f"matrix_transpose: got shape {x.shape}; expected at least two axes")
+    return swapaxes(x, -1, -2)
+
+
+def flatten(x: Any, /, start_axis: int = 0, end_axis: int = -1) -> Tensor:
+    """The axes from start_axis to end_axis, both included, made one."""
+    x = as_tensor(x)
+    if x.ndim == 0:
+        return reshape(x, (1,))
+    first = normalize_axis(start_axis, x.ndim, "flatten")
+    last = normalize_axis(end_axis, x.ndim, "flatten")
+    size = math.prod(x.shape[first : last + 1])
+    return reshape(x, (*x.shape[:first], size, *x.shape[last + 1 :]))
+
+
+def broadcast_arrays(*xs: Any) -> list[Tensor]:
+    """The tensors broadcast to their common shape."""
+    tensors = [as_tensor(x) for x in xs]
+    shape = broadcast_shapes("broadcast_arrays", *[x.shape for x in tensors])
+    return [broadcast_to(x, shape) for x in tensors]
+
+
+# -- made of slices, places and joins ------------------------------------------------------------
+
+
+def flip(x: Any, /, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """The elements in reverse order along axes; None: along all."""
+    x = as_tensor(x)
+    axes = normalize_axes(axis, x.ndim, "flip")
+    turned = [i in axes and n > 0 for i, n in enumerate(x.shape)]
+    starts = tuple(n - 1 if t else 0 for t, n in zip(turned, x.shape))
+    return cut(x, starts, x.shape, tuple(-1 if t else 1 for t in turned))
+
+
+def roll(x: Any, /, shift: int | tuple[int, ...], axis: Any = None) -> Tensor:
+    """The elements moved on by `shift` places along axes, those at the end to the front."""
+    x = as_tensor(x)
+    if axis is None:
+        return reshape(roll(reshape(x, (-1,)), shift, 0), x.shape)
+    shifts = shift if isinstance(shift, tuple) else (shift,)
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    if len(shifts) == 1:
+        shifts = shifts * len(axes)
+    for s, a in zip(shifts, axes, strict=True):
+        a = normalize_axis(a, x.ndim, "roll")
+        n = x.shape[a]
+        if n and s % n:
+            s = s % n
+            x = concat([narrow(x, a, n - s, s), narrow(x, a, 0, n - s)], axis=a)
+    return x
+
+
+def stack(xs: Sequence[Any], /, axis: int = 0) -> Tensor:
+    """Tensors of one shape side by side along a new axis."""
+    tensors = [as_tensor(x) for x in xs]
+    if len({x.shape for x in tensors}) != 1:
+        got = ", ".join(str(x.shape) for x in tensors) or "no tensors"
+        raise ShapeError(f"stack: cannot stack {got}: expected at least one, all of one shape")
+    return concat([expand_dims(x, axis) for x in tensors], axis=axis)
+
+
+def unstack(x: Any, /, axis: int = 0) -> tuple[Tensor, ...]:
+    """The tensors that `stack` would put together."""
+    x = as_tensor(x)
+    axis = normalize_axis(axis, x.ndim, "unstack")
+    return tuple(squeeze(narrow(x, axis, i, 1), axis) for i in range(x.shape[axis]))
+
+
+def split(x: Any, sections: int | Sequence[int], /, axis: int = 0) -> list[Tensor]:
+    """`x` cut along an axis into equal parts (an int) or parts of the given sizes.
+
+    >>> import slotgrad as sg
+    >>> sg.split(sg.arange(6), 3), sg.split(sg.arange(4), [1, 3])
+    ([tensor([0, 1]), tensor([2, 3]), tensor([4, 5])], [tensor([0]), tensor([1, 2, 3])])
+    """
+    x = as_tensor(x)
+    axis = normalize_axis(axis, x.ndim, "split")
+    size = x.shape[axis]
+    if isinstance(sections, int):
+        sizes = [size // sections] * sections if sections > 0 else []
+    else:
+        sizes = list(sections)
+    if sum(sizes) != size or any(n < 0 for n in sizes):
+        raise ShapeError(
+            f"split: cannot cut {size} elements of axis {axis} into {sections}; expected a divisor"
+            " or sizes that add up"
+        )
+    ends = np.cumsum(sizes)
+    return [narrow(x, axis, int(end) - n, n) for end, n in zip(ends, sizes)]
+
+
+def tile(x: Any, repetitions: Shape, /) -> Tensor:
+    """`x` repeated as a whole along each axis."""
+    x = as_tensor(x)
+    counts = as_shape(repetitions, "tile")
+    rank = max(x.ndim, len(counts))
+    counts = (1,) * (rank - len(counts)) + counts
+    sizes = (1,) * (rank - x.ndim) + x.shape
+    inner = reshape(x, tuple(n for size in sizes for n in (1, size)))
+    grown = broadcast_to(inner, tuple(n for pair in zip(counts, sizes) for n in pair))
+    return reshape(grown, tuple(c * n for c, n in zip(counts, sizes)))
+
+
+def repeat(x: Any, repeats: int, /, axis: int | None = None) -> Tensor:
+    """Each element `repeats` times along an axis; None: of the flattened tensor."""
+    x = as_tensor(x)
+    if not isinstance(repeats, int) or repeats < 0:
+        raise OptionError(f"repeat: got repeats={repeats!r}; expected an int >= 0")
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    axis = normalize_axis(axis, x.ndim, "repeat")
+    inner = expand_dims(x, axis + 1)
+    grown = broadcast_to(inner, (*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :]))
+    return reshape(grown, (*x.shape[:axis], x.shape[axis] * repeats, *x.shape[axis + 1 :]))
+
+
+_PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")
+
+
+def pad(x: Any, /, pad_width: Any, mode: str = "constant", constant_values: float = 0) -> Tensor:
+    """`x` with borders; arguments as in `numpy.pad`.
+
+    pad_width        an int, (before, after), or one such pair per axis
+    mode             "constant", "edge", "reflect", "symmetric" or "wrap"
+    constant_values  the border's value in mode "constant", default 0
+    """
+    x = as_tensor(x)
+    if mode not in _PAD_MODES:
+        raise OptionError(f"pad: got mode {mode!r}; expected one of {', '.join(_PAD_MODES)}")
+    try:
+        widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
+    except ValueError:
+        widths = [[-1, -1]]
+    if any(not isinstance(n, int) or n < 0 for pair in widths for n in pair):
+        raise ShapeError(
+            f"pad: got pad_width {pad_width!r} for shape {x.shape}; expected an int >= 0, a pair,"
+            " or a pair for each axis"
+        )
+    if mode != "constant":
+        for axis, pair in enumerate(widths):
+            source = np.pad(np.arange(x.shape[axis]), pair, mode=mode)  # type: ignore[call-overload]
+            x = x.take(constant(source), axis=axis)
+        return x
+    shape = tuple(n + low + high for n, (low, high) in zip(x.shape, widths))
+    starts = tuple(low for low, _ in widths)
+    placed = place(x, shape, starts, (1,) * x.ndim)
+    if constant_values == 0:
+        return placed
+    inside = np.zeros(shape, bool)
+    inside[_slices(starts, x.shape, (1,) * x.ndim)] = True
+    return where(constant(inside), placed, constant_values)
+
+
+# -- triangles and diagonals ---------------------------------------------------------------------
+
+
+def tril(x: Any, /, k: int = 0) -> Tensor:
+    """The elements on and below diagonal k of each matrix; 0 above."""
+    x = as_tensor(x)
+    return where(constant(np.tri(*x.shape[-2:], k=k, dtype=bool)), x, 0)
+
+
+def triu(x: Any, /, k: int = 0) -> Tensor:
+    """The elements on and above diagonal k of each matrix; 0 below."""
+    x = as_tensor(x)
+    return where(constant(~np.tri(*x.shape[-2:], k=k - 1, dtype=bool)), x, 0)
+
+
+def diagonal(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The diagonals of the matrices in axes axis1 and axis2, in the last axis."""
+    x = moveaxis(x, (axis1, axis2), (-2, -1))
+    rows, columns = x.shape[-2:]
+    count = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
+    places = np.arange(count) + max(-offset, 0), np.arange(count) + max(offset, 0)
+    return x[(..., constant(places[0]), constant(places[1]))]
+
+
+def diag(x: Any, /, k: int = 0) -> Tensor:
+    """The diagonal k of a matrix, or the matrix with a vector on its diagonal k."""
+    x = as_tensor(x)
+    if x.ndim == 2:
+        return diagonal(x, k)
+    if x.ndim != 1:
+        raise ShapeError(f"diag: got shape {x.shape}; expected a vector or a matrix")
+    size = x.shape[0] + abs(k)
+    flat = place(x, (size * size,), (k if k >= 0 else -k * size,), (size + 1,))
+    return reshape(flat, (size, size))

@@ -1,0 +1,410 @@
+"""Reductions, running sums and sorting.  May import the floor, declare and the elementwise files.
+
+axis is None (all axes), an axis or a tuple of axes; keepdims=True leaves the reduced axes in
+place with size 1.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import as_dtype, default_int, floating, inexact, uint64
+from ..errors import OptionError, ShapeError
+from ..graph.apply import apply
+from ..tensor import Tensor
+from .arithmetic import where
+from .compare import isfinite, truth
+from .declare import (
+    TensorType,
+    as_tensor,
+    check_dtype,
+    normalize_axes,
+    normalize_axis,
+    number,
+    promote,
+    structured,
+)
+
+Axis = int | tuple[int, ...] | None
+
+
+def _reduced(shape: tuple[int, ...], axis: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
+    if keepdims:
+        return tuple(1 if i in axis else n for i, n in enumerate(shape))
+    return tuple(n for i, n in enumerate(shape) if i not in axis)
+
+
+def _like(reduced: Tensor, x: Tensor, axis: tuple[int, ...]) -> Tensor:
+    """A reduced tensor with its axes back in place, ready to broadcast against `x`."""
+    return reduced.reshape(_reduced(x.shape, axis, keepdims=True))
+
+
+def _shifted(axis: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(i + 1 for i in axis)  # behind the batch axis
+
+
+_REDUCTIONS = [
+    ([(3, 2)], {"axis": (0,), "keepdims": False}),
+    ([(2, 3, 2)], {"axis": (0, 2), "keepdims": True}),
+    ([(2, 3)], {"axis": (0, 1), "keepdims": False}),
+]
+
+
+@structured("sum", accepts="any")
+class _sum:
+    def type(x: TensorType, axis: tuple, keepdims: bool) -> TensorType:
+        return TensorType(_reduced(x.shape, axis, keepdims), _sum_dtype(x.dtype))
+
+    def value(x: np.ndarray, axis: tuple, keepdims: bool) -> Any:
+        if x.dtype.itemsize == 2 and x.dtype in floating:  # half precision adds up in single
+            return np.sum(x, axis=axis, keepdims=keepdims, dtype=np.float32).astype(x.dtype)
+        return np.sum(x, axis=axis, keepdims=keepdims)
+
+    linear = True
+    samples = _REDUCTIONS
+
+    def vjp(g: Tensor, out: Tensor, x: Tensor, axis: tuple, keepdims: bool) -> tuple:
+        return (lambda: _like(g, x, axis).broadcast_to(x.shape),)
+
+    def batch(batched: tuple, x: Tensor, axis: tuple, keepdims: bool) -> Tensor:
+        return apply(_sum, (x,), {"axis": _shifted(axis), "keepdims": keepdims})
+
+    def kernel(k: Any, x: Any, axis: tuple, keepdims: bool) -> Any:
+        return k.reduce("add", x, axis, keepdims)
+
+
+def _sum_dtype(dtype: np.dtype) -> np.dtype:
+    if dtype in inexact:
+        return dtype
+    return uint64 if dtype.kind == "u" else default_int
+
+
+class _Extremum:
+    """What max and min share; equal elements share the gradient."""
+
+    samples = _REDUCTIONS
+
+    def type(x: TensorType, axis: tuple, keepdims: bool) -> TensorType:
+        check_dtype("max", x.dtype, "ordered")
+        if 0 in [x.shape[i] for i in axis]:
+            raise ShapeError(
+                f"max, min: got shape {x.shape} with no element along axis {axis}; expected at"
+                " least one"
+            )
+        return TensorType(_reduced(x.shape, axis, keepdims), x.dtype)
+
+    def vjp(g: Tensor, out: Tensor, x: Tensor, axis: tuple, keepdims: bool) -> tuple:
+        best = (x == _like(out, x, axis)).astype(x.dtype)
+        return (lambda: best * _like(g, x, axis) / best.sum(axis=axis, keepdims=True),)
+
+
+@structured("max", accepts="ordered")
+class _max(_Extremum):
+    def value(x: np.ndarray, axis: tuple, keepdims: bool) -> Any:
+        return np.max(x, axis=axis, keepdims=keepdims)
+
+    def batch(batched: tuple, x: Tensor, axis: tuple, keepdims: bool) -> Tensor:
+        return apply(_max, (x,), {"axis": _shifted(axis), "keepdims": keepdims})
+
+    def kernel(k: Any, x: Any, axis: tuple, keepdims: bool) -> Any:
+        return k.reduce("max", x, axis, keepdims)
+
+
+@structured("min", accepts="ordered")
+class _min(_Extremum):
+    def value(x: np.ndarray, axis: tuple, keepdims: bool) -> Any:
+        return np.min(x, axis=axis, keepdims=keepdims)
+
+    def batch(batched: tuple, x: Tensor, axis: tuple, keepdims: bool) -> Tensor:
+        return apply(_min, (x,), {"axis": _shifted(axis), "keepdims": keepdims})
+
+    def kernel(k: Any, x: Any, axis: tuple, keepdims: bool) -> Any:
+        return k.reduce("min", x, axis, keepdims)
+
+
+class _ArgExtremum:
+    """What argmax and argmin share; of equal elements the first one counts."""
+
+    samples = [
+        ([(3, 4)], {"axis": 1, "keepdims": False}),
+        ([(3, 4)], {"axis": 0, "keepdims": True}),
+    ]
+
+    def type(x: TensorType, axis: int, keepdims: bool) -> TensorType:
+        check_dtype("argmax", x.dtype, "ordered")
+        if x.shape[axis] == 0:
+            raise ShapeError(
+                f"argmax, argmin: got shape {x.shape} with no element along axis {axis}; expected"
+                " at least one"
+            )
+        return TensorType(_reduced(x.shape, (axis,), keepdims), default_int)
+
+
+@structured("argmax", accepts="ordered")
+class _argmax(_ArgExtremum):
+    def value(x: np.ndarray, axis: int, keepdims: bool) -> Any:
+        return np.argmax(x, axis=axis, keepdims=keepdims)
+
+    def batch(batched: tuple, x: Tensor, axis: int, keepdims: bool) -> Tensor:
+        return apply(_argmax, (x,), {"axis": axis + 1, "keepdims": keepdims})
+
+    def kernel(k: Any, x: Any, axis: int, keepdims: bool) -> Any:
+        return k.arg_reduce("max", x, axis, keepdims)
+
+
+@structured("argmin", accepts="ordered")
+class _argmin(_ArgExtremum):
+    def value(x: np.ndarray, axis: int, keepdims: bool) -> Any:
+        return np.argmin(x, axis=axis, keepdims=keepdims)
+
+    def batch(batched: tuple, x: Tensor, axis: int, keepdims: bool) -> Tensor:
+        return apply(_argmin, (x,), {"axis": axis + 1, "keepdims": keepdims})
+
+    def kernel(k: Any, x: Any, axis: int, keepdims: bool) -> Any:
+        return k.arg_reduce("min", x, axis, keepdims)
+
+
+@structured("cumsum", accepts="any")
+class _cumsum:
+    def type(x: TensorType, axis: int) -> TensorType:
+        return TensorType(x.shape, _sum_dtype(x.dtype))
+
+    def value(x: np.ndarray, axis: int) -> np.ndarray:
+        return np.cumsum(x, axis=axis, dtype=_sum_dtype(x.dtype))
+
+    linear = True
+    samples = [([(4,)], {"axis": 0}), ([(2, 3)], {"axis": 1}), ([(3, 2)], {"axis": 0})]
+
+    def vjp(g: Tensor, out: Tensor, x: Tensor, axis: int) -> tuple:
+        return (lambda: cumsum(g.flip(axis), axis).flip(axis),)
+
+    def batch(batched: tuple, x: Tensor, axis: int) -> Tensor:
+        return apply(_cumsum, (x,), {"axis": axis + 1})
+
+    def kernel(k: Any, x: Any, axis: int) -> Any:
+        return k.scan("add", x, axis)
+
+
+@structured("argsort", accepts="ordered")
+class _argsort:
+    """Stable: equal elements keep their order; nan comes last."""
+
+    def type(x: TensorType, axis: int, descending: bool) -> TensorType:
+        check_dtype("argsort", x.dtype, "ordered")
+        return TensorType(x.shape, default_int)
+
+    def value(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
+        if not descending:
+            return np.argsort(x, axis=axis, kind="stable")
+        flipped = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
+        return x.shape[axis] - 1 - np.flip(flipped, axis)
+
+    samples = [
+        ([(5,)], {"axis": 0, "descending": False}),
+        ([(3, 4)], {"axis": 1, "descending": True}),
+    ]
+
+    def batch(batched: tuple, x: Tensor, axis: int, descending: bool) -> Tensor:
+        return apply(_argsort, (x,), {"axis": axis + 1, "descending": descending})
+
+    def kernel(k: Any, x: Any, axis: int, descending: bool) -> Any:
+        return k.argsort(x, axis, descending)
+
+
+# -- public functions --------------------------------------------------------------------------
+
+
+def sum(x: Any, /, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    """The sum over axes.  Integers and booleans add up in 64 bits, unless dtype says otherwise.
+
+    >>> import slotgrad as sg
+    >>> sg.sum(sg.tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0)
+    tensor([4., 6.])
+    """
+    x = as_tensor(x)
+    if dtype is not None:
+        x = x.astype(dtype)
+    axes = normalize_axes(axis, x.ndim, "sum")
+    total = apply(_sum, (x,), {"axis": axes, "keepdims": keepdims})
+    return total if dtype is None else total.astype(dtype)
+
+
+def max(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The largest element; nan if there is one.  Equal elements share the gradient."""
+    x = as_tensor(x)
+    return apply(_max, (x,), {"axis": normalize_axes(axis, x.ndim, "max"), "keepdims": keepdims})
+
+
+def min(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The smallest element; nan if there is one.  Equal elements share the gradient."""
+    x = as_tensor(x)
+    return apply(_min, (x,), {"axis": normalize_axes(axis, x.ndim, "min"), "keepdims": keepdims})
+
+
+def _arg(op: Any, x: Any, axis: int | None, keepdims: bool) -> Tensor:
+    x = as_tensor(x)
+    if axis is None:
+        best = apply(op, (x.reshape((-1,)),), {"axis": 0, "keepdims": False})
+        return best.reshape((1,) * x.ndim) if keepdims else best
+    return apply(op, (x,), {"axis": normalize_axis(axis, x.ndim, op.name), "keepdims": keepdims})
+
+
+def argmax(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """The index of the first largest element, into the flattened tensor if axis is None."""
+    return _arg(_argmax, x, axis, keepdims)
+
+
+def argmin(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """The index of the first smallest element, into the flattened tensor if axis is None."""
+    return _arg(_argmin, x, axis, keepdims)
+
+
+def any(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether an element is not zero; False where there is none."""
+    return sum(truth(x), axis=axis, keepdims=keepdims) > 0
+
+
+def all(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Whether no element is zero; True where there is none."""
+    return sum(~truth(x), axis=axis, keepdims=keepdims) == 0
+
+
+def _count(x: Tensor, axis: Axis, op: str) -> int:
+    return math.prod(x.shape[i] for i in normalize_axes(axis, x.ndim, op))
+
+
+def mean(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The sum over axes divided by the number of elements; integers become float32."""
+    (x,) = promote(x, accepts="inexact", op="mean")
+    return sum(x, axis=axis, keepdims=keepdims) / _count(x, axis, "mean")
+
+
+def var(x: Any, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+    """The variance: sum of (x - mean)**2 divided by (n - correction).
+
+    correction = 0 is the population's variance, 1 the unbiased estimate from a sample.
+    """
+    (x,) = promote(x, accepts="floating", op="var")
+    centred = x - mean(x, axis=axis, keepdims=True)
+    squares = sum(centred * centred, axis=axis, keepdims=keepdims)
+    return squares / builtins.max(_count(x, axis, "var") - correction, 0)
+
+
+def std(x: Any, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
+    """The square root of `var`."""
+    return var(x, axis=axis, correction=correction, keepdims=keepdims).sqrt()
+
+
+def prod(x: Any, /, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    """The product over axes, by halves: its derivatives are right where elements are zero."""
+    x = as_tensor(x)
+    x = x.astype(_sum_dtype(x.dtype) if dtype is None else as_dtype(dtype))
+    for i in normalize_axes(axis, x.ndim, "prod"):
+        x = _halved_product(x.moveaxis(i, 0))[None].moveaxis(0, i)
+    return x if keepdims else x.squeeze(normalize_axes(axis, x.ndim, "prod"))
+
+
+def _halved_product(x: Tensor) -> Tensor:
+    """The product over the first axis."""
+    if x.shape[0] == 0:
+        return number(1, x.dtype).broadcast_to(x.shape[1:])
+    while (n := x.shape[0]) > 1:
+        half = n // 2
+        pairs = x[:half] * x[half : 2 * half]
+        x = pairs if n % 2 == 0 else pairs.concat([pairs[1:], pairs[:1] * x[-1:]])
+    return x[0]
+
+
+def cumsum(x: Any, /, axis: int | None = None) -> Tensor:
+    """The running sum along an axis; None: of the flattened tensor."""
+    x = as_tensor(x)
+    if axis is None:
+        x, axis = x.reshape((-1,)), 0
+    return apply(_cumsum, (x,), {"axis": normalize_axis(axis, x.ndim, "cumsum")})
+
+
+def cumprod(x: Any, /, axis: int | None = None) -> Tensor:
+    """The running product along an axis; None: of the flattened tensor.
+
+    Made by doubling distances (Hillis and Steele 1986), so that its derivatives are right
+    where elements are zero.
+    """
+    x = as_tensor(x)
+    if axis is None:
+        x, axis = x.reshape((-1,)), 0
+    axis = normalize_axis(axis, x.ndim, "cumprod")
+    x = x.astype(_sum_dtype(x.dtype)).moveaxis(axis, 0)
+    distance = 1
+    while distance < x.shape[0]:
+        x = x.concat([x[:distance], x[distance:] * x[:-distance]])
+        distance *= 2
+    return x.moveaxis(0, axis)
+
+
+def logsumexp(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """log(sum(exp(x))) without overflow.
+
+    >>> import slotgrad as sg
+    >>> sg.logsumexp(sg.tensor([1000.0, 1000.0])).item()
+    1000.6931762695312
+    """
+    (x,) = promote(x, accepts="floating", op="logsumexp")
+    axes = normalize_axes(axis, x.ndim, "logsumexp")
+    top = max(x, axis=axes, keepdims=True).detach()
+    top = where(isfinite(top), top, 0.0)
+    total = sum((x - top).exp(), axis=axes, keepdims=True).log() + top
+    return total if keepdims else total.squeeze(axes)
+
+
+def norm(x: Any, /, ord: float = 2, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The vector norm sum(|x|**ord)**(1/ord) over axes; ord may be 0, inf or -inf.
+
+    The derivative of the Euclidean norm at 0 is taken as 0.
+    """
+    (x,) = promote(x, accepts="inexact", op="norm")
+    axes = normalize_axes(axis, x.ndim, "norm")
+    if ord != ord:
+        raise OptionError("norm: got ord=nan; expected a number, inf or -inf")
+    if ord in (math.inf, -math.inf):
+        return (max if ord > 0 else min)(x.abs(), axis=axes, keepdims=keepdims)
+    if ord == 0:
+        return sum((x != 0).astype(x.dtype), axis=axes, keepdims=keepdims)
+    if ord == 1:
+        return sum(x.abs(), axis=axes, keepdims=keepdims)
+    powers = sum(x * x if ord == 2 else x.abs() ** ord, axis=axes, keepdims=keepdims)
+    inside = where(powers == 0, 1, powers)  # keeps the derivative of the root finite
+    return where(powers == 0, powers, inside.sqrt() if ord == 2 else inside ** (1 / ord))
+
+
+def argsort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """The indices that sort `x` along an axis.  Always stable."""
+    x = as_tensor(x)
+    axis = normalize_axis(axis, x.ndim, "argsort")
+    return apply(_argsort, (x,), {"axis": axis, "descending": descending})
+
+
+def sort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
+    """`x` in order along an axis.  Always stable; nan comes last."""
+    x = as_tensor(x)
+    return x.take_along_axis(argsort(x, axis, descending), axis)
+
+
+def topk(x: Any, k: int, /, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
+    """The k largest (or smallest) elements along an axis in order, and their indices."""
+    x = as_tensor(x)
+    axis = normalize_axis(axis, x.ndim, "topk")
+    if not 0 <= k <= x.shape[axis]:
+        raise OptionError(f"topk: got k={k}; expected 0 to {x.shape[axis]}, the size of the axis")
+    order = argsort(x, axis, descending=largest)
+    order = order[(slice(None),) * axis + (slice(0, k),)]
+    return x.take_along_axis(order, axis), order
+
+
+__all__ = [
+    "all", "any", "argmax", "argmin", "argsort", "cumprod", "cumsum", "logsumexp", "max", "mean",
+    "min", "norm", "prod", "sort", "std", "sum", "topk", "var",
+]  # fmt: skip
