@@ -252,7 +252,7 @@ class _cast(_Cast):
     """Between floating-point dtypes, and from integers: derivative 1."""
 
     linear = True
-    samples = [((3, 2),), {"dtype": np.dtype("float64")}]
+    samples = [([(3, 2)], {"dtype": np.dtype("float64")})]
 
     def vjp(g: Tensor, out: Tensor, x: Tensor, dtype: np.dtype) -> tuple:
         return (lambda: g.astype(x.dtype),)
@@ -262,7 +262,7 @@ class _cast(_Cast):
 class _cast_discrete(_Cast):
     """To integers and booleans: no derivative."""
 
-    samples = [((3, 2),), {"dtype": np.dtype("int32")}]
+    samples = [([(3, 2)], {"dtype": np.dtype("int32")})]
 
 
 def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Tensor:

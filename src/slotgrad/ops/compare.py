@@ -114,7 +114,7 @@ bitwise_left_shift = elementwise(
     value=np.left_shift,
     kernel=lambda k, x, y: x << y,
     doc="x * 2**y by shifting.",
-    **_bits,
+    **_bits | {"accepts": "integral"},
 )
 
 bitwise_right_shift = elementwise(
@@ -122,7 +122,7 @@ bitwise_right_shift = elementwise(
     value=np.right_shift,
     kernel=lambda k, x, y: x >> y,
     doc="x / 2**y by shifting; the sign is kept.",
-    **_bits,
+    **_bits | {"accepts": "integral"},
 )
 
 # -- logic ---------------------------------------------------------------------------------------

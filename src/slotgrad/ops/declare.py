@@ -48,6 +48,7 @@ ACCEPTS: dict[str, frozenset[np.dtype]] = {
     "inexact": inexact,
     "floating": floating,
     "bitwise": integral | {bool_},
+    "integral": integral,
 }
 
 

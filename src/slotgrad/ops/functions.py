@@ -310,7 +310,7 @@ floor = elementwise(
 
 round = elementwise(
     "round",
-    value=np.rint,
+    value=np.round,
     partials=lambda x: (0,),
     kernel=lambda k, x: k.round(x),
     samples=uniform(0.1, 0.4),

@@ -23,7 +23,7 @@ class Reference:
 
     # -- scalar expressions --------------------------------------------------------------
 
-    abs, sign, sqrt, floor, round = np.abs, np.sign, np.sqrt, np.floor, np.rint
+    abs, sign, sqrt, floor, round = np.abs, np.sign, np.sqrt, np.floor, np.round
     exp, expm1, log, log2, log10, log1p = np.exp, np.expm1, np.log, np.log2, np.log10, np.log1p
     sin, cos, atan, sinh, cosh, tanh = np.sin, np.cos, np.arctan, np.sinh, np.cosh, np.tanh
     pow, atan2, hypot, copysign = np.power, np.arctan2, np.hypot, np.copysign
