@@ -8,7 +8,6 @@ graph.node, config, dtypes and errors.
 from __future__ import annotations
 
 import weakref
-from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,14 +33,16 @@ class Tensor:
     Tensor of the same shape; `backward()` adds to it.
     """
 
-    __slots__ = ("node", "grad", "__weakref__")
+    __slots__ = ("node", "grad", "base", "__weakref__")
 
     node: Node
     grad: Tensor | None
+    base: Tensor | None  # the tensor this one is a view of
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.grad = None
+        self.base = None
 
     # -- what it is ------------------------------------------------------------------
 
@@ -165,6 +166,11 @@ class Tensor:
         return self._value("tolist()").tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if self.node.requires_grad and modes.grad:
+            raise GradientError(
+                "conversion to a NumPy array would lose the gradient; use sg functions, or ask for"
+                " the value with x.numpy() or x.detach()"
+            )
         return np.array(self._value("conversion to a NumPy array"), dtype=dtype, copy=copy)
 
     def __dlpack__(self, **options: Any) -> Any:
@@ -277,7 +283,6 @@ class Tensor:
                 f"{action}: cannot write {incoming.dtype} into a tensor of dtype {buffer.dtype};"
                 " convert with astype"
             )
-        _refuse_shared(node, action)
         try:
             buffer[where] = incoming
         except ValueError:
@@ -285,11 +290,21 @@ class Tensor:
                 f"{action}: cannot write values of shape {incoming.shape} to a place of shape"
                 f" {buffer[where].shape}; the shapes must match or broadcast"
             ) from None
-        self.node = Node(None, (), node.attrs, buffer, node.requires_grad)
-        self.node.owner, self.node.name = node.owner, node.name
-        node.type = node.type
-        node.value, node.fate = None, Changed(action, site)
+        self._renew(Changed(action, site))
         return self
+
+    def _renew(self, fate: Changed) -> None:
+        """Move on from a value that was overwritten, and so does what this is a view of."""
+        old, base = self.node, self.base
+        inputs: tuple[Node, ...] = ()
+        if base is not None and np.may_share_memory(old.value, base.node.value):
+            base._renew(fate)
+            inputs = (base.node,)
+        op = old.op if inputs else None
+        self.node = Node(op, inputs, old.attrs, old.value, old.requires_grad)
+        self.node.owner, self.node.name = old.owner, old.name
+        old.type = old.type
+        old.value, old.fate = None, fate
 
     if TYPE_CHECKING:  # bound in ops/methods.py and autodiff
 
@@ -307,21 +322,6 @@ class Tensor:
         def __pow__(self, other: Any) -> Tensor: ...
         def __matmul__(self, other: Any) -> Tensor: ...
         def __neg__(self) -> Tensor: ...
-
-
-def _refuse_shared(view: Node, action: str) -> None:
-    """Raise if other tensors share the memory of a view that is about to be overwritten."""
-    node = view
-    while node.op is not None and node.op.view and node.inputs:
-        if not np.may_share_memory(view.value, node.inputs[0].value):
-            return
-        # held by: the inputs tuple and the argument of getrefcount; by more if still in use
-        if getrefcount(node.inputs[0]) > 2:
-            raise GradientError(
-                f"{action}: this tensor is a view ({node.op.name}) of another one that is still"
-                " in use; write to that one, x[...] = values, or to a copy, x.clone()"
-            )
-        node = node.inputs[0]
 
 
 def _restore(kind: type, value: np.ndarray, requires_grad: bool, name: str | None) -> Tensor:

@@ -68,20 +68,22 @@ def pulled_back(node: Node, g: Any) -> tuple:
         raise InternalError(f"no derivative of {node}; it should not be on the tape")
     if isinstance(g, list):  # of an operation with several results
         g = tuple(_zeros(t) if x is None else x for x, t in zip(g, node.type))
-    out = recalled(node) if not isinstance(g, tuple) else _results(node)
-    return op.pullback(g, out, *[recalled(i) for i in node.inputs], **node.attrs)
+    out = recalled(node, node) if not isinstance(g, tuple) else _results(node)
+    return op.pullback(g, out, *[recalled(i, node) for i in node.inputs], **node.attrs)
 
 
-def recalled(node: Node) -> Tensor:
-    """A tensor for a rule to read; valueless if the value was changed in place since."""
+def recalled(node: Node, user: Node) -> Tensor:
+    """A tensor for the rule of `user` to read; valueless if it was changed in place since."""
     base = node
-    while base.op is not None and base.op.view and base.inputs:
+    while not isinstance(base.fate, Changed) and base.op is not None and base.op.view:
+        if not base.inputs:
+            break
         base = base.inputs[0]
-        if isinstance(base.fate, Changed) and node.value is not None:
-            lost = Node(node.op, node.inputs, node.attrs, None, node.requires_grad, node.site)
-            lost.type, lost.name, lost.fate = node.type, node.name or base.name, base.fate
-            return Tensor(lost)
-    return Tensor(node)
+    if not isinstance(base.fate, Changed):
+        return Tensor(node)
+    lost = Node(user.op, node.inputs, node.attrs, None, node.requires_grad, user.site)
+    lost.type, lost.name, lost.fate = node.type, node.name or base.name, base.fate
+    return Tensor(lost)
 
 
 def _results(node: Node) -> tuple[Tensor, ...]:

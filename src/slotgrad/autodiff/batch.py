@@ -35,7 +35,10 @@ class Recorder:
 
     def record(self, op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> Tensor:
         """A node for the operation, without a value."""
-        node = symbolic(op, tuple([x.node for x in inputs]), attrs)
+        return self.adopt(symbolic(op, tuple([x.node for x in inputs]), attrs))
+
+    def adopt(self, node: Node) -> Tensor:
+        """Take in a node that was made elsewhere."""
         self.made.add(node)
         return Tensor(node)
 
@@ -44,8 +47,7 @@ class Recorder:
         node = Node(None, (), {}, None, like.requires_grad)
         node.type = TensorType(shape, like.dtype)
         node.name = like.name
-        self.made.add(node)
-        return Tensor(node)
+        return self.adopt(node)
 
     def write(self, x: Tensor, action: str, where: Any, values: Any) -> Tensor:
         """In-place changes of what the function made itself are ordinary new values."""
@@ -162,6 +164,8 @@ def _evaluate(
         with grad_mode(modes.grad and tape):
             if node.op is random_bits_op:
                 values[node] = random_bits((size, *node.attrs["shape"])), True
+            elif isinstance(inputs[0], tuple):  # an item of several results
+                values[node] = inputs[0][node.attrs["index"]], flags[0]
             elif any(flags):
                 values[node] = _batched(node, tuple(inputs), tuple(flags), size), True
             else:
@@ -169,17 +173,17 @@ def _evaluate(
 
 
 def _batched(node: Node, inputs: tuple, flags: tuple[bool, ...], size: int) -> Any:
+    """The result for all examples; a tuple for an operation with several."""
     op = node.op
     assert op is not None
-    if op.name == "item":
-        return inputs[0][node.attrs["index"]]
     if op.batch is not None:
         return op.batch(flags, *inputs, **node.attrs)
     rows = []  # without a rule: example by example
     for i in range(size):
         row = reapply(op, tuple(x[i] if b else x for x, b in zip(inputs, flags)), node.attrs)
-        several = node.several
-        rows.append(items(row, len(node.type)) if several else (row,))
+        if node.several and isinstance(row, Tensor):
+            row = items(row, len(node.type))
+        rows.append(row if isinstance(row, tuple) else (row,))
     columns = tuple(stack(column) for column in zip(*rows))
     return columns if node.several else columns[0]
 

@@ -13,12 +13,11 @@ import numpy as np
 
 from ..config import capturing, grad_mode, modes
 from ..errors import CaptureError, GradientError, UsageError, user_site
-from ..graph.node import NO_ATTRS, Node, TensorType, leaf
+from ..graph.node import NO_ATTRS, Node, leaf
 from ..graph.op import Op
-from ..ops.declare import as_tensor
+from ..ops.declare import as_tensor, zeros_of
 from ..ops.stop import items
 from ..tensor import Tensor
-from .batch import Recorder
 
 
 class Context:
@@ -101,17 +100,14 @@ class Function:
     """
 
     _op: Op
+    _backward_op: Op
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._op = Op(
-            cls.__name__,
-            value=_no_second_derivative,  # never asked for: apply makes the nodes itself
-            type=_no_second_derivative,
-            pullback=cls._pullback,
-            again=cls._again,
-            family="custom",
-        )
+        # apply makes the nodes itself, so nobody asks these records for value or type
+        unused = {"value": _no_second_derivative, "type": _no_second_derivative}
+        cls._op = Op(cls.__name__, pullback=cls._pullback, again=cls._again, **unused)
+        cls._backward_op = Op(f"{cls.__name__}.backward", again=cls._backward_again, **unused)
 
     @staticmethod
     def forward(ctx: Context, *args: Any, **kwargs: Any) -> Any:
@@ -134,65 +130,54 @@ class Function:
 
     @classmethod
     def _again(cls, *tensors: Tensor, call: Call) -> Any:
+        """Run forward and make the node."""
         tracked = modes.grad and any(x.requires_grad for x in tensors)
-        args = call.filled(tensors)
-        needs = tuple(tracked and isinstance(a, Tensor) and a.requires_grad for a in args)
-        ctx = Context(needs)
-        inputs = tuple(x.node for x in tensors)
-        if modes.capture is not None:
-            value, type = None, cls._infer_type(tensors, call)
+        inner = tuple(Tensor(x.node) if modes.capture else detached(x) for x in tensors)
+        run = Call(call.args, call.kwargs, call.places)
+        node = Node(cls._op, tuple(x.node for x in tensors), {"call": run}, None, tracked)
+        node.site = user_site()
+        try:
+            run.forward(cls, inner, [tracked and x.requires_grad for x in tensors])
+        except CaptureError:  # a NumPy body: it runs once there are values
+            node.type = cls._types_of_a_run_on_ones(tensors, call)
         else:
-            inner = [Tensor(leaf(x.node.value)) if isinstance(x, Tensor) else x for x in args]
-            with grad_mode(False):
-                result = cls.forward(ctx, *inner, **call.kwargs)
-            value = _values(result, cls.__name__)
-            type = None
-        this = Call(call.args, call.kwargs, call.places, ctx)
-        node = Node(cls._op, inputs, {"call": this}, value, tracked, user_site())
-        if type is not None:
-            node.type = type
-            modes.capture.made.add(node)
-        else:
-            this.results = result if isinstance(result, tuple) else (result,)
-            this.inner = tuple(inner)
+            results = tuple(as_tensor(y) for y in run.results)
             if not tracked:
-                node = leaf(value) if not isinstance(value, tuple) else node
-        out = Tensor(node)
-        return items(out, len(node.type)) if node.several else out
+                return results if run.several else results[0]
+            if modes.capture is None:
+                values = tuple(y.node.value for y in results)
+                node.value = values if run.several else values[0]
+            else:
+                types = tuple(y.node.type for y in results)
+                node.type = types if run.several else types[0]
+        return _finished(node)
 
     @classmethod
-    def _infer_type(cls, tensors: tuple[Tensor, ...], call: Call) -> Any:
-        """Types of the results: from a recorded run, or for NumPy bodies a run on ones."""
-        ctx = Context((False,) * len(call.args))
-        examples = []
-        recorder = Recorder()
-        for x in tensors:
-            examples.append(recorder.placeholder(x.shape, x))
-        try:
-            with capturing(recorder), grad_mode(False):
-                result = cls.forward(ctx, *call.filled(tuple(examples)), **call.kwargs)
-            if all(
-                isinstance(y, Tensor) for y in (result if isinstance(result, tuple) else (result,))
-            ):
-                return _types(result)
-        except CaptureError:
-            pass
+    def _types_of_a_run_on_ones(cls, tensors: tuple[Tensor, ...], call: Call) -> Any:
+        run = Call(call.args, call.kwargs, call.places)
         ones = tuple(as_tensor(np.ones(x.shape, x.dtype)) for x in tensors)
-        with capturing(None), grad_mode(False):
-            result = cls.forward(ctx, *call.filled(ones), **call.kwargs)
-            values = _values(result, cls.__name__)
-        if isinstance(values, tuple):
-            return tuple(TensorType(v.shape, v.dtype) for v in values)
-        return TensorType(values.shape, values.dtype)
+        with capturing(None):
+            run.forward(cls, ones, [False] * len(ones))
+            types = tuple(as_tensor(y).node.type for y in run.results)
+        return types if run.several else types[0]
 
     @classmethod
     def _pullback(cls, g: Any, out: Any, *inputs: Tensor, call: Call) -> tuple:
-        ctx = call.ctx
+        gs = g if isinstance(g, tuple) else (g,)
+        if call.ctx is None:  # recorded from a NumPy body: backward runs once there are values
+            types = tuple(x.node.type for x in inputs)
+            nodes = tuple(x.node for x in (*inputs, *gs))
+            node = Node(cls._backward_op, nodes, {"call": call}, None, False, user_site())
+            node.type = types if len(types) > 1 else types[0]
+            found = _finished(node)
+            return found if isinstance(found, tuple) else (found,)
         outs = out if isinstance(out, tuple) else (out,)
-        known = {id(mine): on_graph for mine, on_graph in zip(call.results, outs)}
-        known |= {id(call.inner[i]): x for i, x in zip(call.places, inputs)}
-        ctx._link(known, inputs)
-        returned = cls.backward(ctx, *(g if isinstance(g, tuple) else (g,)))
+        call.link(inputs, outs)
+        return cls._gradients(call, inputs, gs)
+
+    @classmethod
+    def _gradients(cls, call: Call, inputs: tuple[Tensor, ...], gs: tuple) -> tuple:
+        returned = cls.backward(call.ctx, *gs)
         gradients = returned if isinstance(returned, (tuple, list)) else (returned,)
         if len(gradients) != len(call.args):
             raise GradientError(
@@ -203,40 +188,67 @@ class Function:
             _checked(gradients[i], x, i, cls.__name__) for i, x in zip(call.places, inputs)
         )
 
+    @classmethod
+    def _backward_again(cls, *tensors: Tensor, call: Call) -> Any:
+        """Run forward and backward on values: one gradient for each tensor of forward."""
+        count = len(call.places)
+        inputs, gs = tensors[:count], tensors[count:]
+        run = Call(call.args, call.kwargs, call.places)
+        run.forward(cls, tuple(detached(x) for x in inputs), [True] * count)
+        with grad_mode(False):
+            found = cls._gradients(run, inputs, gs)
+        filled = tuple(zeros_of(x) if g is None else g for g, x in zip(found, inputs))
+        return filled if count > 1 else filled[0]
+
+
+def detached(x: Tensor) -> Tensor:
+    """The value of `x` under a node of its own."""
+    return Tensor(leaf(x._value("a Function's forward")))
+
+
+def _finished(node: Node) -> Any:
+    """The tensor of a node, or a tuple of its results."""
+    out = modes.capture.adopt(node) if modes.capture is not None else Tensor(node)
+    return items(out, len(node.type)) if node.several else out
+
 
 class Call:
-    """The arguments of one application, the tensors among them left open."""
+    """One application of a Function: its arguments, the tensors among them left open."""
 
-    def __init__(
-        self, args: tuple, kwargs: dict[str, Any], places: tuple[int, ...], ctx: Any = None
-    ) -> None:
+    def __init__(self, args: tuple, kwargs: dict[str, Any], places: tuple[int, ...]) -> None:
         self.args = tuple(None if i in places else a for i, a in enumerate(args))
         self.kwargs = kwargs
         self.places = places
-        self.ctx = ctx
-        self.inner: tuple = ()  # the arguments as forward saw them
+        self.ctx: Context | None = None
+        self.inner: tuple = ()  # the tensors as forward saw them
         self.results: tuple = ()  # the results as forward returned them
+        self.several = False
 
-    def filled(self, tensors: tuple[Tensor, ...]) -> list[Any]:
-        """The arguments with these tensors."""
+    def forward(
+        self, function: type[Function], tensors: tuple[Tensor, ...], needs: list[bool]
+    ) -> None:
+        """Run the body without a tape and keep its context and results."""
         args = list(self.args)
         for place, x in zip(self.places, tensors):
             args[place] = x
-        return args
+        asked = dict(zip(self.places, needs))
+        ctx = Context(tuple(asked.get(i, False) for i in range(len(args))))
+        with grad_mode(False):
+            result = function.forward(ctx, *args, **self.kwargs)
+        self.several = isinstance(result, tuple)
+        self.results = result if self.several else (result,)
+        if any(y is None for y in self.results):
+            raise UsageError(
+                f"{function.__name__}.forward: returned None; expected a tensor or an array"
+            )
+        self.ctx, self.inner = ctx, tensors
 
-
-def _types(result: Any) -> Any:
-    if isinstance(result, tuple):
-        return tuple(TensorType(y.shape, y.dtype) for y in result)
-    return TensorType(result.shape, result.dtype)
-
-
-def _values(result: Any, name: str) -> Any:
-    if isinstance(result, tuple):
-        return tuple(as_tensor(y).numpy() for y in result)
-    if result is None:
-        raise UsageError(f"{name}.forward: returned None; expected a tensor or array")
-    return as_tensor(result).numpy()
+    def link(self, inputs: tuple[Tensor, ...], outs: tuple[Tensor, ...]) -> None:
+        """Let the context's saved values be those on the graph, for second derivatives."""
+        known = {id(mine): on_graph for mine, on_graph in zip(self.results, outs)}
+        known |= {id(mine): on_graph for mine, on_graph in zip(self.inner, inputs)}
+        if self.ctx is not None:
+            self.ctx._link(known, inputs)
 
 
 def _checked(g: Any, x: Tensor, place: int, name: str) -> Tensor | None:

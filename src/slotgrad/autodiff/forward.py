@@ -41,8 +41,8 @@ def _pushed_forward(node: Node, tangents: tuple) -> Any:
         return tangents[0][node.attrs["index"]]
     if op.pushforward is None:
         return _vjp_of_vjp(node, tangents)
-    inputs = [recalled(i) for i in node.inputs]
-    return op.pushforward(tangents, recalled(node), *inputs, **node.attrs)
+    inputs = [recalled(i, node) for i in node.inputs]
+    return op.pushforward(tangents, recalled(node, node), *inputs, **node.attrs)
 
 
 def _vjp_of_vjp(node: Node, tangents: tuple) -> Any:

@@ -44,10 +44,13 @@ def apply(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any] = NO_ATTRS) 
         raise _explain(op, nodes, attrs, error) from error
     if type(value) is not ndarray and type(value) is not tuple:
         value = asarray(value)  # NumPy turns 0-d results into scalars
-    if tracked and modes.grad and op.pullback is not None:
-        return Tensor(Node(op, tuple(nodes), attrs, value, True, user_site()))
+    tracked = tracked and modes.grad and op.pullback is not None
     if op.view:  # remember whose memory it is
-        return Tensor(Node(op, tuple(nodes), attrs, value, False))
+        out = Tensor(Node(op, tuple(nodes), attrs, value, tracked, user_site()))
+        out.base = inputs[0]
+        return out
+    if tracked:
+        return Tensor(Node(op, tuple(nodes), attrs, value, True, user_site()))
     return Tensor(Node(None, (), NO_ATTRS, value, False))
 
 
@@ -81,14 +84,14 @@ def _explain(op: Op, nodes: list[Node], attrs: dict[str, Any], error: Exception)
 
 def _missing_value(op: Op, node: Node) -> Exception:
     what = f"tensor {node.name!r}" if node.name else f"a {node.type} tensor"
-    made = f"the {node.op.name} at {describe_site(node.site)}" if node.op else "the graph"
+    made = f"{node.op.name} at {describe_site(node.site)}" if node.op else "the function"
     if isinstance(node.fate, Changed):
         return ChangedValueError(
-            f"backward: {op.name} needs the value that {what}, used by {made}, had before"
-            f" {node.fate.action} at {describe_site(node.fate.site)} changed it in place;"
+            f"backward: {op.name} needs the value of {what} that {made} used, but"
+            f" {node.fate.action} at {describe_site(node.fate.site)} has changed it in place since;"
             " make the change after backward(), or on a copy: x = x.clone()"
         )
     return CaptureError(
-        f"{op.name}: {what} from {made} belongs to a capture that has ended and has no value;"
+        f"{op.name}: {what} made by {made} belongs to a capture that has ended and has no value;"
         " return it from the captured function instead of storing it"
     )

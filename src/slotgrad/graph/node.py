@@ -45,9 +45,14 @@ class Node:
     """
 
     __slots__ = (
-        "op", "inputs", "attrs", "value", "requires_grad", "site", "fate", "owner", "name", "id",
-        "_type", "__weakref__",
+        "op", "inputs", "attrs", "value", "requires_grad", "site", "id", "__weakref__", "__dict__"
     )  # fmt: skip
+
+    # set on few nodes, so kept out of the slots
+    fate: Freed | Changed | None = None
+    owner: weakref.ref[Any] | None = None
+    name: str | None = None
+    _type: Any = None
 
     def __init__(
         self,
@@ -64,9 +69,6 @@ class Node:
         self.value = value
         self.requires_grad = requires_grad
         self.site = site
-        self.fate: Freed | Changed | None = None
-        self.owner: weakref.ref[Any] | None = None
-        self.name: str | None = None
         self.id: int = _next_id()
 
     @property

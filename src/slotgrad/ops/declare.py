@@ -280,9 +280,13 @@ def elementwise(
     def binary(x: Any, y: Any, /) -> Tensor:
         try:
             dtype = x.node.value.dtype
-            if dtype is y.node.value.dtype and dtype in accepted:
-                return apply(op, (x, y))
-        except AttributeError:
+            if dtype in accepted:
+                if type(y) is float or type(y) is int:
+                    if dtype in floating:
+                        return apply(op, (x, number(y, dtype)))
+                elif dtype is y.node.value.dtype:
+                    return apply(op, (x, y))
+        except AttributeError:  # an operand is not a Tensor, or has no value
             pass
         return apply(op, promote(x, y, accepts=accepts, op=name))
 

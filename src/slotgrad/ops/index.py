@@ -13,7 +13,14 @@ import numpy as np
 
 from ..config import modes
 from ..dtypes import bool_, integral
-from ..errors import BoundsError, DTypeError, ShapeError
+from ..errors import (
+    BoundsError,
+    DTypeError,
+    GradientError,
+    ShapeError,
+    describe_site,
+    user_site,
+)
 from ..graph.apply import apply
 from ..tensor import Tensor
 from .declare import (
@@ -294,10 +301,29 @@ def setitem(x: Tensor, index: Any, values: Any, /) -> None:
             if isinstance(error, BoundsError):
                 raise
             raise _out_of_bounds(error) from None
-    elif x.requires_grad and x.is_leaf:
-        x.write("x[...] = values", ..., x)  # raises: a leaf on the tape
     else:
-        x.node = At(x, index).set(values).node
+        move_on(x, At(x, index).set(values), "x[...] = values")
+
+
+def move_on(x: Tensor, new: Tensor, action: str) -> None:
+    """Let `x` stand for a new value on the tape, and so what it is a view of."""
+    if modes.capture is not None:
+        modes.capture.write(x, action, ..., new)
+        return
+    if x.requires_grad and x.is_leaf:
+        raise GradientError(
+            f"{action} at {describe_site(user_site())} changes a leaf that requires gradients, or a"
+            " view of one, in place; do it inside `with sg.no_grad():`"
+        )
+    node, base = x.node, x.base
+    if base is None or node.op is None:
+        x.node = new.astype(x.dtype).node
+        return
+    numbers = constant(np.arange(base.size).reshape(base.shape))
+    places = apply(node.op, (numbers,), node.attrs)
+    flat = scatter(reshape(base, (-1,)), new.astype(x.dtype), (places,), (0,), "set")
+    move_on(base, reshape(flat, base.shape), action)
+    x.node = apply(node.op, (base,), node.attrs).node
 
 
 class At:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..config import modes
-from ..errors import DTypeError, GradientError
+from ..errors import DTypeError, GradientError, ShapeError
 from ..tensor import Tensor, is_tensor
-from . import arithmetic, compare, contract, functions, index, movement, reduce, stop
-from .declare import as_tensor
+from ..tree import flatten, unflatten
+from . import arithmetic, compare, contract, creation, functions, index, movement, reduce, stop
 
 METHODS = {
     arithmetic: "add sub mul div neg pow maximum minimum atan2 hypot logaddexp remainder"
@@ -48,6 +48,9 @@ OPERATORS = {
     "rshift": compare.bitwise_right_shift,
 }
 
+_WRITTEN = ["+", "-", "*", "/", "//", "%", "**", "@", "&", "|", "^", "<<", ">>"]
+SYMBOLS = dict(zip(OPERATORS, _WRITTEN))
+
 COMPARISONS = {
     "eq": compare.equal,
     "ne": compare.not_equal,
@@ -77,15 +80,23 @@ def _operator(f: Any, reflected: bool) -> Any:
     return operator
 
 
+def _of_same_shape(new: Tensor, x: Tensor, action: str) -> Tensor:
+    """`new`, refused if its shape is not that of the tensor it shall be written to."""
+    if new.shape != x.shape:
+        raise ShapeError(
+            f"{action}: the result has shape {new.shape}; expected {x.shape}, the tensor's own"
+        )
+    return new
+
+
 def _in_place(name: str, f: Any) -> Any:
     """x += y: into the buffer where no tape runs, otherwise to a new value."""
-    action = f"the in-place operator {name}="
+    action = f"x {SYMBOLS[name]}= ..."
 
     def operator(self: Tensor, other: Any) -> Tensor:
         new = f(self, other)
-        on_tape = modes.grad and (new.requires_grad and not (self.requires_grad and self.is_leaf))
-        if on_tape:
-            self.node = new.node
+        if modes.grad and new.requires_grad:
+            index.move_on(self, _of_same_shape(new, self, action), action)
             return self
         if new.shape == self.shape and not np.can_cast(new.dtype, self.dtype, "same_kind"):
             raise DTypeError(
@@ -113,33 +124,55 @@ def _transpose(self: Tensor, *axes: Any) -> Tensor:
     return _permute(self, *axes) if axes else movement.transpose(self)
 
 
-_UFUNCS = {
+# -- NumPy's functions on tensors ----------------------------------------------------------------
+
+_NUMPY = {
     "subtract": arithmetic.sub, "multiply": arithmetic.mul, "true_divide": arithmetic.div,
     "divide": arithmetic.div, "negative": arithmetic.neg, "power": arithmetic.pow,
     "arctan2": arithmetic.atan2, "absolute": functions.abs, "rint": functions.round,
     "arcsin": functions.asin, "arccos": functions.acos, "arctan": functions.atan,
     "arcsinh": functions.asinh, "arccosh": functions.acosh, "arctanh": functions.atanh,
     "invert": compare.bitwise_invert, "left_shift": compare.bitwise_left_shift,
-    "right_shift": compare.bitwise_right_shift,
+    "right_shift": compare.bitwise_right_shift, "concatenate": movement.concat,
+    "ravel": movement.flatten,
 }  # fmt: skip
+_MODULES = (arithmetic, functions, compare, contract, reduce, movement, index, creation)
 
 
-def _ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-    """np.sin(tensor) is sg.sin(tensor); a ufunc that we lack computes where no tape runs."""
-    name = ufunc.__name__
-    for module in (arithmetic, functions, compare, contract):
-        ours = _UFUNCS.get(name) or getattr(module, name, None)
-        if ours is not None and method == "__call__" and not options:
-            return ours(*inputs)
-    tracked = modes.grad and any(is_tensor(x) and x.requires_grad for x in inputs)
-    if tracked or "out" in options:
+def _counterpart(name: str) -> Any:
+    """Our function for one of NumPy's."""
+    if name in _NUMPY:
+        return _NUMPY[name]
+    return next((vars(m)[name] for m in _MODULES if name in vars(m)), None)
+
+
+def _with_arrays(name: str, f: Any, args: Any, options: dict[str, Any]) -> Any:
+    """A NumPy function that we lack: it computes, where no tape runs."""
+    leaves, structure = flatten((args, options))
+    if modes.grad and any(is_tensor(x) and x.requires_grad for x in leaves):
         raise GradientError(
             f"numpy.{name} has no derivative here and would lose the gradient; use an sg function,"
             " x.detach().numpy(), or make it an operation with @sg.op"
         )
-    values = [x.numpy() if is_tensor(x) else x for x in inputs]
-    result = getattr(ufunc, method)(*values, **options)
-    return as_tensor(result)
+    plain = [x.numpy() if is_tensor(x) else x for x in leaves]
+    args, options = unflatten(structure, plain)
+    return f(*args, **options)
+
+
+def _ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+    """np.sin(tensor) is sg.sin(tensor)."""
+    ours = _counterpart(ufunc.__name__)
+    if ours is not None and method == "__call__" and not options:
+        return ours(*inputs)
+    return _with_arrays(ufunc.__name__, getattr(ufunc, method), inputs, options)
+
+
+def _array_function(self: Tensor, f: Any, types: Any, args: Any, options: Any) -> Any:
+    """np.mean(tensor) is sg.mean(tensor)."""
+    ours = _counterpart(f.__name__)
+    if ours is not None:
+        return ours(*args, **options)
+    return _with_arrays(f.__name__, f, args, options)
 
 
 def bind() -> None:
@@ -165,6 +198,7 @@ def bind() -> None:
         "__getitem__": index.getitem,
         "__setitem__": index.setitem,
         "__array_ufunc__": _ufunc,
+        "__array_function__": _array_function,
         "reshape": _reshape,
         "permute_dims": _permute,
         "permute": _permute,

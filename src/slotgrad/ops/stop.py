@@ -44,6 +44,9 @@ class _identity(_Same):
 class _detach(_Same):
     """The value alone: no gradient flows through."""
 
+    def batch(batched: tuple, x: Tensor) -> Tensor:
+        return detach(x)
+
 
 @structured("clone", accepts="any")
 class _clone(_Same):
