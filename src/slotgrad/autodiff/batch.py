@@ -180,7 +180,7 @@ def _batched(node: Node, inputs: tuple, flags: tuple[bool, ...], size: int) -> A
         return op.batch(flags, *inputs, **node.attrs)
     rows = []  # without a rule: example by example
     for i in range(size):
-        row = reapply(op, tuple(x[i] if b else x for x, b in zip(inputs, flags)), node.attrs)
+        row: Any = reapply(op, tuple(x[i] if b else x for x, b in zip(inputs, flags)), node.attrs)
         if node.several and isinstance(row, Tensor):
             row = items(row, len(node.type))
         rows.append(row if isinstance(row, tuple) else (row,))

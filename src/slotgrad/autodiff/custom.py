@@ -73,6 +73,12 @@ _between = Op(
 )
 
 
+def _record(name: str, again: Any, pullback: Any) -> Op:
+    """A record without value and type rule, which nobody asks for: `again` makes the nodes."""
+    unused = _no_second_derivative
+    return Op(name, value=unused, type=unused, pullback=pullback, again=again)
+
+
 class Function:
     """An operation with a derivative of its own.
 
@@ -104,10 +110,8 @@ class Function:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        # apply makes the nodes itself, so nobody asks these records for value or type
-        unused = {"value": _no_second_derivative, "type": _no_second_derivative}
-        cls._op = Op(cls.__name__, pullback=cls._pullback, again=cls._again, **unused)
-        cls._backward_op = Op(f"{cls.__name__}.backward", again=cls._backward_again, **unused)
+        cls._op = _record(cls.__name__, cls._again, cls._pullback)
+        cls._backward_op = _record(f"{cls.__name__}.backward", cls._backward_again, None)
 
     @staticmethod
     def forward(ctx: Context, *args: Any, **kwargs: Any) -> Any:
@@ -177,6 +181,7 @@ class Function:
 
     @classmethod
     def _gradients(cls, call: Call, inputs: tuple[Tensor, ...], gs: tuple) -> tuple:
+        assert call.ctx is not None
         returned = cls.backward(call.ctx, *gs)
         gradients = returned if isinstance(returned, (tuple, list)) else (returned,)
         if len(gradients) != len(call.args):

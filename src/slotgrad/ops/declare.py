@@ -210,7 +210,7 @@ def elementwise(
     result: str = "same",
     doc: str = "",
     oracle: Callable[..., Any] | None = None,
-) -> Callable[..., Tensor]:
+) -> Any:
     """Declare an operation that computes each element from the elements at the same place.
 
     Inputs are promoted to a common dtype that `accepts` names (see ACCEPTS) and broadcast;
@@ -305,7 +305,7 @@ def elementwise(
 # -- every other family ------------------------------------------------------------------------
 
 
-def structured(name: str, **options: Any) -> Callable[[type], Op]:
+def structured(name: str, **options: Any) -> Callable[[type], Any]:
     """Declare an operation by a class whose functions are the entries of its record.
 
     type, value    required

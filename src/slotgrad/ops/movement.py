@@ -6,7 +6,9 @@ All are linear: each one's derivative is its transpose.  Cutting (slice) and pla
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,13 +32,49 @@ from .declare import (
 Shape = int | Sequence[int]
 
 
-def as_shape(shape: Any, op: str) -> tuple[int, ...]:
+_MOST = 2**59  # elements of 16 bytes that 63 bits can address
+
+
+def as_shape(shape: Any, op: str, lowest: int = 0) -> tuple[int, ...]:
     """A shape as a tuple of ints; an int is a shape of one axis."""
-    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    given = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     try:
-        return tuple(n.__index__() for n in sizes)
-    except (AttributeError, TypeError):
+        sizes = tuple(operator.index(n) for n in given)
+    except TypeError:
         raise ShapeError(f"{op}: got shape {shape!r}; expected integers") from None
+    if any(n < lowest for n in sizes):
+        raise ShapeError(f"{op}: got shape {sizes}; expected sizes >= {lowest}")
+    if math.prod(n for n in sizes if n > 0) > _MOST:
+        raise ShapeError(f"{op}: got shape {sizes}; expected at most 2**59 elements")
+    return sizes
+
+
+def as_int(value: Any, name: str, op: str, lowest: int | None = None) -> int:
+    """The argument `name` of an operation as an int."""
+    try:
+        found = operator.index(value)
+    except TypeError:
+        raise OptionError(f"{op}: got {name}={value!r}; expected an int") from None
+    if lowest is not None and found < lowest:
+        raise OptionError(f"{op}: got {name}={found}; expected an int >= {lowest}")
+    return found
+
+
+def as_number(value: Any, name: str, op: str) -> int | float:
+    """The argument `name` of an operation as a real Python number that is not nan."""
+    if isinstance(value, (float, np.floating)) and value == value:
+        return float(value)
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise OptionError(f"{op}: got {name}={value!r}; expected a number") from None
+
+
+def as_list(xs: Any, op: str) -> list[Any]:
+    """The tensors that an operation joins."""
+    if not isinstance(xs, (list, tuple, Tensor, np.ndarray)):
+        raise OptionError(f"{op}: got a {type(xs).__name__}; expected a list or tuple of tensors")
+    return list(xs)
 
 
 @structured("reshape", accepts="any", view=True)
@@ -220,7 +258,7 @@ def reshape(x: Any, /, shape: Shape) -> Tensor:
             [3, 4, 5]])
     """
     x = as_tensor(x)
-    wanted = as_shape(shape, "reshape")
+    wanted = as_shape(shape, "reshape", lowest=-1)
     if -1 in wanted:
         known = math.prod(n for n in wanted if n != -1)
         if wanted.count(-1) == 1 and known and x.size % known == 0:
@@ -236,13 +274,19 @@ def reshape(x: Any, /, shape: Shape) -> Tensor:
 def permute_dims(x: Any, /, axes: Sequence[int]) -> Tensor:
     """The axes in another order: axis i of the result is axis axes[i] of `x`."""
     x = as_tensor(x)
-    order = tuple(normalize_axis(a, x.ndim, "permute_dims") for a in axes)
+    order = tuple(normalize_axis(a, x.ndim, "permute_dims") for a in _axes(axes, "permute_dims"))
     if sorted(order) != list(range(x.ndim)):
         raise ShapeError(
             f"permute_dims: got axes {tuple(axes)} for shape {x.shape}; expected each of the"
             f" {x.ndim} axes once"
         )
     return apply(_permute_dims, (x,), {"axes": order})
+
+
+def _axes(axes: Any, op: str) -> tuple:
+    if not isinstance(axes, (tuple, list, range)):
+        raise OptionError(f"{op}: got axes={axes!r}; expected a tuple of ints")
+    return tuple(axes)
 
 
 def broadcast_to(x: Any, /, shape: Shape) -> Tensor:
@@ -273,7 +317,8 @@ def narrow(x: Tensor, axis: int, start: int, size: int) -> Tensor:
 
 def concat(xs: Sequence[Any], /, axis: int | None = 0) -> Tensor:
     """Tensors one behind the other along an axis; None: flattened."""
-    if len(xs) == 0:
+    xs = as_list(xs, "concat")
+    if not xs:
         raise ShapeError("concat: got no tensors; expected at least one")
     tensors = promote(*xs, op="concat")
     if axis is None:
@@ -291,7 +336,9 @@ def concat(xs: Sequence[Any], /, axis: int | None = 0) -> Tensor:
 def expand_dims(x: Any, /, axis: int | tuple[int, ...] = 0) -> Tensor:
     """`x` with axes of size 1 inserted so that they stand at `axis` in the result."""
     x = as_tensor(x)
-    count = len(axis) if isinstance(axis, tuple) else 1
+    if axis is None:
+        raise OptionError("expand_dims: got axis=None; expected an int or a tuple of ints")
+    count = len(axis) if isinstance(axis, (tuple, list)) else 1
     places = normalize_axes(axis, x.ndim + count, "expand_dims")
     sizes = iter(x.shape)
     return reshape(x, tuple(1 if i in places else next(sizes) for i in range(x.ndim + count)))
@@ -384,12 +431,13 @@ def roll(x: Any, /, shift: int | tuple[int, ...], axis: Any = None) -> Tensor:
     x = as_tensor(x)
     if axis is None:
         return reshape(roll(reshape(x, (-1,)), shift, 0), x.shape)
-    shifts = shift if isinstance(shift, tuple) else (shift,)
-    axes = axis if isinstance(axis, tuple) else (axis,)
-    if len(shifts) == 1:
-        shifts = shifts * len(axes)
-    for s, a in zip(shifts, axes, strict=True):
-        a = normalize_axis(a, x.ndim, "roll")
+    shifts = list(shift) if isinstance(shift, (tuple, list)) else [shift]
+    axes = list(axis) if isinstance(axis, (tuple, list)) else [axis]
+    if len(shifts) != len(axes) and 1 not in (len(shifts), len(axes)):
+        raise ShapeError(f"roll: got shift {shift} for axis {axis}; expected one for each axis")
+    shifts = shifts * (len(axes) if len(shifts) == 1 else 1)
+    for s, a in zip(shifts, itertools.cycle(axes)):
+        s, a = as_int(s, "shift", "roll"), normalize_axis(a, x.ndim, "roll")
         n = x.shape[a]
         if n and s % n:
             s = s % n
@@ -399,7 +447,7 @@ def roll(x: Any, /, shift: int | tuple[int, ...], axis: Any = None) -> Tensor:
 
 def stack(xs: Sequence[Any], /, axis: int = 0) -> Tensor:
     """Tensors of one shape side by side along a new axis."""
-    tensors = [as_tensor(x) for x in xs]
+    tensors = [as_tensor(x) for x in as_list(xs, "stack")]
     if len({x.shape for x in tensors}) != 1:
         got = ", ".join(str(x.shape) for x in tensors) or "no tensors"
         raise ShapeError(f"stack: cannot stack {got}: expected at least one, all of one shape")
@@ -423,10 +471,11 @@ def split(x: Any, sections: int | Sequence[int], /, axis: int = 0) -> list[Tenso
     x = as_tensor(x)
     axis = normalize_axis(axis, x.ndim, "split")
     size = x.shape[axis]
-    if isinstance(sections, int):
-        sizes = [size // sections] * sections if sections > 0 else []
+    if isinstance(sections, (list, tuple)):
+        sizes = [as_int(n, "size", "split") for n in sections]
     else:
-        sizes = list(sections)
+        count = as_int(sections, "sections", "split")
+        sizes = [size // count] * count if count > 0 and size % count == 0 else [-1]
     if sum(sizes) != size or any(n < 0 for n in sizes):
         raise ShapeError(
             f"split: cannot cut {size} elements of axis {axis} into {sections}; expected a divisor"
@@ -451,8 +500,7 @@ def tile(x: Any, repetitions: Shape, /) -> Tensor:
 def repeat(x: Any, repeats: int, /, axis: int | None = None) -> Tensor:
     """Each element `repeats` times along an axis; None: of the flattened tensor."""
     x = as_tensor(x)
-    if not isinstance(repeats, int) or repeats < 0:
-        raise OptionError(f"repeat: got repeats={repeats!r}; expected an int >= 0")
+    repeats = as_int(repeats, "repeats", "repeat", lowest=0)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     axis = normalize_axis(axis, x.ndim, "repeat")
@@ -478,24 +526,29 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", constant_values: floa
         widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2)).tolist()
     except ValueError:
         widths = [[-1, -1]]
-    if any(not isinstance(n, int) or n < 0 for pair in widths for n in pair):
+    if any(type(n) is not int or not 0 <= n < _MOST for pair in widths for n in pair):
         raise ShapeError(
             f"pad: got pad_width {pad_width!r} for shape {x.shape}; expected an int >= 0, a pair,"
             " or a pair for each axis"
         )
     if mode != "constant":
         for axis, pair in enumerate(widths):
+            if x.shape[axis] == 0 and any(pair):
+                raise ShapeError(
+                    f"pad: got shape {x.shape}, which has no element along axis {axis} to fill a"
+                    f" border with; expected mode 'constant'"
+                )
             source = np.pad(np.arange(x.shape[axis]), pair, mode=mode)  # type: ignore[call-overload]
             x = x.take(constant(source), axis=axis)
         return x
-    shape = tuple(n + low + high for n, (low, high) in zip(x.shape, widths))
+    shape = as_shape([n + low + high for n, (low, high) in zip(x.shape, widths)], "pad")
     starts = tuple(low for low, _ in widths)
     placed = place(x, shape, starts, (1,) * x.ndim)
-    if constant_values == 0:
+    if isinstance(constant_values, (int, float)) and constant_values == 0:
         return placed
     inside = np.zeros(shape, bool)
     inside[_slices(starts, x.shape, (1,) * x.ndim)] = True
-    return where(constant(inside), placed, constant_values)
+    return where(constant(inside), placed, as_tensor(constant_values, x.dtype).astype(x.dtype))
 
 
 # -- triangles and diagonals ---------------------------------------------------------------------
@@ -504,19 +557,34 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", constant_values: floa
 def tril(x: Any, /, k: int = 0) -> Tensor:
     """The elements on and below diagonal k of each matrix; 0 above."""
     x = as_tensor(x)
-    return where(constant(np.tri(*x.shape[-2:], k=k, dtype=bool)), x, 0)
+    return where(constant(_triangle(x, k, "tril")), x, 0)
 
 
 def triu(x: Any, /, k: int = 0) -> Tensor:
     """The elements on and above diagonal k of each matrix; 0 below."""
     x = as_tensor(x)
-    return where(constant(~np.tri(*x.shape[-2:], k=k - 1, dtype=bool)), x, 0)
+    return where(constant(~_triangle(x, as_int(k, "k", "triu") - 1, "triu")), x, 0)
+
+
+def _triangle(x: Tensor, k: Any, op: str) -> np.ndarray:
+    """Where an element of the matrices of `x` is on or below diagonal k."""
+    if x.ndim < 2:
+        raise ShapeError(f"{op}: got shape {x.shape}; expected at least two axes")
+    rows, columns = (np.arange(n) for n in x.shape[-2:])
+    # no diagonal of a matrix is further off than its size
+    reach = max(-x.shape[-2], min(as_int(k, "k", op), x.shape[-1]))
+    return columns <= rows[:, None] + reach
 
 
 def diagonal(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
     """The diagonals of the matrices in axes axis1 and axis2, in the last axis."""
+    x, offset = as_tensor(x), as_int(offset, "offset", "diagonal")
+    axis1, axis2 = (normalize_axis(a, x.ndim, "diagonal") for a in (axis1, axis2))
+    if axis1 == axis2:
+        raise ShapeError(f"diagonal: got axis {axis1} twice; expected two axes")
     x = moveaxis(x, (axis1, axis2), (-2, -1))
     rows, columns = x.shape[-2:]
+    offset = max(-rows, min(offset, columns))
     count = max(min(rows + min(offset, 0), columns - max(offset, 0)), 0)
     places = np.arange(count) + max(-offset, 0), np.arange(count) + max(offset, 0)
     return x[(..., constant(places[0]), constant(places[1]))]
@@ -524,11 +592,12 @@ def diagonal(x: Any, /, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tens
 
 def diag(x: Any, /, k: int = 0) -> Tensor:
     """The diagonal k of a matrix, or the matrix with a vector on its diagonal k."""
-    x = as_tensor(x)
+    x, k = as_tensor(x), as_int(k, "k", "diag")
     if x.ndim == 2:
         return diagonal(x, k)
     if x.ndim != 1:
         raise ShapeError(f"diag: got shape {x.shape}; expected a vector or a matrix")
     size = x.shape[0] + abs(k)
+    as_shape((size, size), "diag")
     flat = place(x, (size * size,), (k if k >= 0 else -k * size,), (size + 1,))
     return reshape(flat, (size, size))

@@ -23,7 +23,8 @@ class Reference:
 
     # -- scalar expressions --------------------------------------------------------------
 
-    abs, sign, sqrt, floor, round = np.abs, np.sign, np.sqrt, np.floor, np.round
+    abs, sign, sqrt, floor = np.abs, np.sign, np.sqrt, np.floor
+    round = staticmethod(np.round)  # halves to even; not a ufunc, so it would bind self
     exp, expm1, log, log2, log10, log1p = np.exp, np.expm1, np.log, np.log2, np.log10, np.log1p
     sin, cos, atan, sinh, cosh, tanh = np.sin, np.cos, np.arctan, np.sinh, np.cosh, np.tanh
     pow, atan2, hypot, copysign = np.power, np.arctan2, np.hypot, np.copysign

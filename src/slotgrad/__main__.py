@@ -1,0 +1,5 @@
+"""`python -m slotgrad` is the command line."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,113 @@
+"""What `slotgrad demo` does: train a classifier on handwritten digits and leave the results.
+
+May import the faces.  The training loop is the one of the README.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+
+from . import data, nn, optim, viz
+from .config import no_grad
+from .errors import FileError
+from .io import load, save
+from .ops import random
+from .tensor import Tensor
+
+CLASSES = 10
+
+
+@dataclass
+class Training:
+    """A trained model and how it came about."""
+
+    model: nn.Module
+    test_images: Tensor
+    test_labels: Tensor
+    train_accuracy: float = 0.0
+    test_accuracy: float = 0.0
+    seconds: float = 0.0
+    steps: int = 0
+    losses: list[float] = field(default_factory=list)
+
+
+def classifier() -> nn.Sequential:
+    """Image of 64 numbers -> scores of the ten digits."""
+    return nn.Sequential(
+        nn.Linear(data.PIXELS, 128),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.Linear(128, 64),
+        nn.ReLU(),
+        nn.Linear(64, CLASSES),
+    )
+
+
+def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """The share of images that the model names correctly."""
+    model.eval()
+    with no_grad():
+        right = model(images).argmax(axis=1) == labels
+    model.train()
+    return right.astype("float32").mean().item()
+
+
+def train(epochs: int, seed: int, progress: Callable[[float], object]) -> Training:
+    """Train on four fifths of the digits; `progress` is told the loss of each epoch."""
+    random.seed(seed)
+    images, labels = data.digits()
+    x, y, x_test, y_test = data.split(images, labels, fraction=0.8)
+    model = classifier()
+    opt = optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-2)
+    result = Training(model, x_test, y_test)
+    start = time.perf_counter()
+    for epoch in range(epochs):
+        opt.lr = 3e-3 * (1 - epoch / epochs)
+        total, count = 0.0, 0
+        for xb, yb in data.batches(x, y, batch_size=64, shuffle=True):
+            loss = nn.functional.cross_entropy(model(xb), yb)
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            total, count = total + loss.item(), count + 1
+        result.losses.append(total / count)
+        result.steps += count
+        progress(result.losses[-1])
+    result.seconds = time.perf_counter() - start
+    result.train_accuracy = accuracy(model, x, y)
+    result.test_accuracy = accuracy(model, x_test, y_test)
+    return result
+
+
+def write(training: Training, folder: Path) -> list[Path]:
+    """Model, loss curve and a picture of the graph of one loss; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model, curve, graph = (folder / name for name in ("model.safetensors", "loss.png", "graph.png"))
+    save(training.model, model, metadata={"slotgrad.demo": "digits"})
+    viz.loss_curve(training.losses, curve)
+    small = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+    loss = nn.functional.cross_entropy(
+        small(training.test_images[:4, :2]), training.test_labels[:4] % 2
+    )
+    viz.draw(loss, graph)
+    return [model, curve, graph]
+
+
+def predict(model_path: str | PathLike[str], image: str | PathLike[str]) -> tuple[Tensor, Tensor]:
+    """The picture as the model sees it, and the probabilities of the ten digits."""
+    model = classifier()
+    try:
+        load(model_path, into=model)
+    except KeyError as error:
+        raise FileError(
+            f"{model_path}: not a model of `slotgrad demo` ({error}); train one first"
+        ) from None
+    model.eval()
+    seen = data.digit_from_image(image)
+    with no_grad():
+        scores = model(seen.reshape(1, -1))
+    return seen, nn.functional.softmax(scores, axis=-1)[0]
