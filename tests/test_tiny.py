@@ -58,7 +58,7 @@ def test_custom_operation():
 def test_indexing_and_broadcasting():
     x = sg.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
     (x[:, [0, 0, 2]] * x[0]).sum().backward()
-    assert x.grad.tolist() == [[6, 4, 9], [1, 0, 2]]
+    assert x.grad.tolist() == [[4, 3, 9], [1, 0, 2]]
 
 
 def test_linear_algebra():

@@ -113,6 +113,7 @@ from .dtypes import (
 from .dtypes import (
     uint64 as uint64,
 )
+from .ops import linalg as linalg
 from .ops import methods as _methods
 from .ops import random as random
 from .ops.arithmetic import (

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from . import __version__, demo, viz
+from . import demo, viz
 from .data.digits import SIDE
 from .errors import SlotgradError
 from .tensor import Tensor
@@ -94,7 +94,7 @@ def info() -> None:
 
 def facts() -> dict[str, str]:
     """Names and values that `info` prints."""
-    found = {"slotgrad": __version__, "Python": platform.python_version()}
+    found = {"slotgrad": metadata.version("slotgrad"), "Python": platform.python_version()}
     for package in ("numpy", "llvmlite", "ml_dtypes", "safetensors"):
         found[package] = metadata.version(package)
     found["system"] = f"{platform.system()} {platform.machine()}"

@@ -5,6 +5,7 @@
         ShapeError               ValueError    shapes that do not fit
         DTypeError               TypeError     unknown dtype, or one the operation does not take
         BoundsError              IndexError    an index or axis outside the tensor
+        MatrixError              ValueError    a matrix that is singular, not positive definite ...
         OptionError              ValueError    an option with an impossible value
         GradientError            RuntimeError  a gradient that does not exist
           FreedGraphError                      backward a second time
@@ -39,6 +40,10 @@ class DTypeError(UsageError, TypeError):
 
 class BoundsError(UsageError, IndexError):
     """An index or axis that lies outside the tensor."""
+
+
+class MatrixError(UsageError, ValueError):
+    """A matrix without the property the operation needs: regular, positive definite, ..."""
 
 
 class OptionError(UsageError, ValueError):

@@ -133,7 +133,20 @@ class Reference:
     @staticmethod
     def call(name: str, *xs: Array, **attrs: Any) -> Any:
         """A LAPACK-class operation by the name of its NumPy function."""
+        if name == "solve_triangular":
+            return _solve_triangular(*xs, **attrs)
         return getattr(np.linalg, name)(*xs, **attrs)
+
+
+def _solve_triangular(
+    a: Array, b: Array, lower: bool, unit_diagonal: bool, transpose: bool
+) -> Array:
+    """The general solver on the triangle alone: NumPy has none for triangles."""
+    triangle = np.tril(a) if lower else np.triu(a)
+    if unit_diagonal:
+        diagonal = np.arange(a.shape[-1])
+        triangle[..., diagonal, diagonal] = 1
+    return np.linalg.solve(np.swapaxes(triangle, -1, -2) if transpose else triangle, b)
 
 
 def _where_at(ndim: int, indices: tuple, axes: tuple[int, ...]) -> tuple:
