@@ -10,7 +10,9 @@ tensor([2., 4.])
 
 from __future__ import annotations
 
+from . import data as data
 from . import errors as errors
+from . import viz as viz
 from .autodiff.backward import backward as _backward
 from .autodiff.batch import vmap as vmap
 from .autodiff.check import check_grads as check_grads
@@ -44,6 +46,7 @@ from .autodiff.transforms import (
 from .autodiff.transforms import (
     vjp as vjp,
 )
+from .compile import compile as compile
 from .config import (
     enable_grad as enable_grad,
 )
@@ -113,6 +116,8 @@ from .dtypes import (
 from .dtypes import (
     uint64 as uint64,
 )
+from .graph.show import graph as graph
+from .graph.show import to_dot as _to_dot
 from .ops import linalg as linalg
 from .ops import methods as _methods
 from .ops import random as random
@@ -546,8 +551,11 @@ from .tensor import (
     tensor as tensor,
 )
 from .tree import tree_map as tree_map
+from .viz.html import as_html as _as_html
 
 _methods.bind()
+Tensor.to_dot = _to_dot
+Tensor._repr_html_ = _as_html
 Tensor.backward = _backward  # type: ignore[method-assign]
 
 __version__ = "0.1.0"

@@ -82,15 +82,19 @@ def promote_types(a: np.dtype, b: np.dtype) -> np.dtype:
 def result_type(*args: Any) -> np.dtype:
     """The dtype in which an operation on these dtypes, tensors and Python numbers is done."""
     strong: np.dtype | None = None
-    weak: list[Scalar] = []
+    weak: list[type] = []
     for x in args:
         if isinstance(x, (bool, int, float, complex)) and not isinstance(x, np.generic):
-            weak.append(x)
+            weak.append(type(x))
+            continue
+        kind = getattr(getattr(x, "node", None), "weak", None)  # a captured Python number
+        if kind is not None:
+            weak.append(kind)
             continue
         dtype = as_dtype(getattr(x, "dtype", x))
         strong = dtype if strong is None else promote_types(strong, dtype)
-    for scalar in weak:
-        dtype = _OF_SCALAR[type(scalar)]
+    for kind in weak:
+        dtype = _OF_SCALAR[kind]
         if strong is None or _RANK[dtype] > _RANK[strong]:
             strong = complex128 if strong == float64 and dtype == complex64 else dtype
     if strong is None:

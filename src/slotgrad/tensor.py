@@ -33,15 +33,15 @@ class Tensor:
     Tensor of the same shape; `backward()` adds to it.
     """
 
-    __slots__ = ("node", "grad", "base", "__weakref__")
+    __slots__ = ("node", "_grad", "base", "__weakref__")
 
     node: Node
-    grad: Tensor | None
+    _grad: Tensor | None
     base: Tensor | None  # the tensor this one is a view of
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.grad = None
+        self._grad = None
         self.base = None
 
     # -- what it is ------------------------------------------------------------------
@@ -81,6 +81,17 @@ class Tensor:
         self.node.name = name
 
     # -- derivatives -----------------------------------------------------------------
+
+    @property
+    def grad(self) -> Tensor | None:
+        """None, or what `backward()` has added up."""
+        return self._grad if modes.capture is None else modes.capture.read_grad(self)
+
+    @grad.setter
+    def grad(self, gradient: Tensor | None) -> None:
+        if modes.capture is not None:
+            modes.capture.write_grad(self)
+        self._grad = gradient
 
     @property
     def requires_grad(self) -> bool:
@@ -138,12 +149,12 @@ class Tensor:
 
     def _value(self, asked: str) -> np.ndarray:
         value = self.node.value
-        if value is None:
+        if value is None or (modes.capture is not None and modes.capture.is_state(self)):
+            made = f", made at {describe_site(self.node.site)}" if self.node.site else ""
             raise CaptureError(
                 f"{asked} at {describe_site(user_site())} asks for the value of a tensor that"
-                f" is only being recorded, made at {describe_site(self.node.site)}; choose with"
-                " sg.where(condition, a, b) instead of `if`, use the shape, or move this line"
-                " out of the captured function"
+                f" is only being recorded{made}; choose with sg.where(condition, a, b) instead of"
+                " `if`, use the shape, or move this line out of the captured function"
             )
         return value
 
@@ -264,11 +275,7 @@ class Tensor:
         The tensor moves to a new node; the old node loses its value, so that a backward that
         still needs it raises instead of computing with the new one.
         """
-        if modes.capture is not None:
-            return modes.capture.write(self, action, where, values)
         node, site = self.node, user_site()
-        buffer = self._value(action)
-        incoming = values._value(action) if isinstance(values, Tensor) else np.asarray(values)
         if node.requires_grad and (modes.grad or not self.is_leaf):
             what = "leaf" if self.is_leaf else f"result of {node.op.name if node.op else ''}"
             way = "inside `with sg.no_grad():`" if self.is_leaf else "on x.detach().clone()"
@@ -276,6 +283,10 @@ class Tensor:
                 f"{action} at {describe_site(site)} changes a {what} that requires gradients in"
                 f" place; do it {way}"
             )
+        if modes.capture is not None:
+            return modes.capture.write(self, action, where, values)
+        buffer = self._value(action)
+        incoming = values._value(action) if isinstance(values, Tensor) else np.asarray(values)
         if not buffer.flags.writeable:
             raise UsageError(f"{action}: the tensor's memory is read-only; work on x.clone()")
         if not np.can_cast(incoming.dtype, buffer.dtype, "same_kind") and incoming.size:
@@ -315,6 +326,8 @@ class Tensor:
             retain_graph: bool | None = None,
             create_graph: bool = False,
         ) -> None: ...
+        def to_dot(self, depth: int | None = None) -> str: ...
+        def _repr_html_(self) -> str: ...
         def __getattr__(self, name: str) -> Any: ...
         def __getitem__(self, index: Any) -> Tensor: ...
         def __setitem__(self, index: Any, values: Any) -> None: ...

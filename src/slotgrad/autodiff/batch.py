@@ -37,6 +37,26 @@ class Recorder:
         """A node for the operation, without a value."""
         return self.adopt(symbolic(op, tuple([x.node for x in inputs]), attrs))
 
+    def enter(self, x: Tensor) -> Node:
+        """The node that stands for a tensor in the recording."""
+        return x.node
+
+    def is_state(self, x: Tensor) -> bool:
+        """Whether the value of a tensor from outside may not be read: it may."""
+        return False
+
+    def read_grad(self, x: Tensor) -> Tensor | None:
+        """The gradient of a tensor, from inside the function or outside."""
+        return x._grad
+
+    def write_grad(self, x: Tensor) -> None:
+        """Gradients of what the function made itself are its own business."""
+        if x.node not in self.made:
+            raise CaptureError(
+                f"backward at {describe_site(user_site())} adds to the gradient of a tensor from"
+                " outside a function under vmap; use sg.grad inside it"
+            )
+
     def adopt(self, node: Node) -> Tensor:
         """Take in a node that was made elsewhere."""
         self.made.add(node)

@@ -136,9 +136,10 @@ class Function:
     def _again(cls, *tensors: Tensor, call: Call) -> Any:
         """Run forward and make the node."""
         tracked = modes.grad and any(x.requires_grad for x in tensors)
-        inner = tuple(Tensor(x.node) if modes.capture else detached(x) for x in tensors)
+        nodes = tuple(modes.capture.enter(x) if modes.capture else x.node for x in tensors)
+        inner = tuple(Tensor(n) if modes.capture else detached(x) for n, x in zip(nodes, tensors))
         run = Call(call.args, call.kwargs, call.places)
-        node = Node(cls._op, tuple(x.node for x in tensors), {"call": run}, None, tracked)
+        node = Node(cls._op, nodes, {"call": run}, None, tracked)
         node.site = user_site()
         try:
             run.forward(cls, inner, [tracked and x.requires_grad for x in tensors])
@@ -170,7 +171,7 @@ class Function:
         gs = g if isinstance(g, tuple) else (g,)
         if call.ctx is None:  # recorded from a NumPy body: backward runs once there are values
             types = tuple(x.node.type for x in inputs)
-            nodes = tuple(x.node for x in (*inputs, *gs))
+            nodes = tuple(modes.capture.enter(x) for x in (*inputs, *gs))
             node = Node(cls._backward_op, nodes, {"call": call}, None, False, user_site())
             node.type = types if len(types) > 1 else types[0]
             found = _finished(node)

@@ -86,7 +86,7 @@ class Linearized:
 
 def _fresh(x: Tensor) -> Tensor:
     """A tensor of the same value whose node belongs to one transformation only."""
-    if x.requires_grad or x.node.value is None:
+    if x.requires_grad or x.node.value is None or modes.capture is not None:
         mine = identity(x)
         mine.node.requires_grad = True
         return mine

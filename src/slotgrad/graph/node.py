@@ -52,6 +52,7 @@ class Node:
     fate: Freed | Changed | None = None
     owner: weakref.ref[Any] | None = None
     name: str | None = None
+    weak: type | None = None  # a Python number's type: takes the dtype of what it meets
     _type: Any = None
 
     def __init__(

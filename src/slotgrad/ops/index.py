@@ -7,17 +7,18 @@ an advanced part (integer or boolean arrays), which is a gather.  The rules are 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..config import modes
-from ..dtypes import bool_, integral
+from ..dtypes import bool_, inexact, integral
 from ..errors import (
     BoundsError,
     DTypeError,
     GradientError,
     ShapeError,
+    UsageError,
     describe_site,
     user_site,
 )
@@ -32,7 +33,7 @@ from .declare import (
     structured,
     zeros_of,
 )
-from .movement import broadcast_to, cut, moveaxis, reshape
+from .movement import as_int, broadcast_to, cut, moveaxis, reshape
 
 # -- the primitives ------------------------------------------------------------------------------
 
@@ -56,7 +57,9 @@ def _at(ndim: int, indices: Sequence[Any], axes: tuple) -> tuple:
     return tuple(index)
 
 
-def _out_of_bounds(error: Exception) -> BoundsError:
+def _refused(error: Exception, indices: Sequence[Any]) -> UsageError:
+    """The specific error for integer arrays that NumPy did not take."""
+    broadcast_shapes("index", *[np.shape(i) for i in indices])  # raises if that is the reason
     return BoundsError(f"index: {error}; expected indices from -size to size - 1")
 
 
@@ -82,7 +85,7 @@ class _gather:
         try:
             return x[_at(x.ndim, indices, axes)]
         except IndexError as error:
-            raise _out_of_bounds(error) from None
+            raise _refused(error, indices) from None
 
     def vjp(g: Tensor, out: Tensor, x: Tensor, *indices: Tensor, axes: tuple) -> tuple:
         added = lambda: scatter(zeros_of(x), g, indices, axes, "add")  # noqa: E731
@@ -131,7 +134,7 @@ class _scatter:
             else:
                 out[where] = v
         except IndexError as error:
-            raise _out_of_bounds(error) from None
+            raise _refused(error, indices) from None
         return out
 
     def vjp(
@@ -186,6 +189,17 @@ def scatter(x: Tensor, v: Tensor, indices: Sequence[Tensor], axes: tuple, mode: 
 # -- what an index means ---------------------------------------------------------------------------
 
 
+class Places(NamedTuple):
+    """Where a mask is true along one of its axes.
+
+    size is that of the mask there; None for a mask without axes, which uses up no axis of the
+    tensor and makes one of size 1 (true) or 0 (false) in the result.
+    """
+
+    indices: Tensor
+    size: int | None
+
+
 class Index:
     """An index expression read for one shape: a cut, new axes, and a gather, in this order."""
 
@@ -197,19 +211,30 @@ class Index:
         self.arrays: list[Tensor] = []
         self.axes: list[int] = []
         entries = _expand(index, shape)
-        advanced = any(isinstance(e, Tensor) for e in entries)
+        advanced = any(isinstance(e, (Tensor, Places)) for e in entries)
         for entry in entries:
             self._read(entry, shape, advanced)
+        broadcast_shapes("index", *[i.shape for i in self.arrays])
 
     def _read(self, entry: Any, shape: tuple[int, ...], advanced: bool) -> None:
         if entry is None:
             self.between.append(1)
             return
+        if isinstance(entry, Places) and entry.size is None:
+            self._gather(entry.indices)
+            self.between.append(1)
+            return
         axis = len(self.starts)
         size = shape[axis]
+        if isinstance(entry, Places):
+            if entry.size != size:
+                raise BoundsError(
+                    f"index: got a mask with {entry.size} elements for axis {axis} of size {size}"
+                    f" of shape {shape}; expected equal sizes"
+                )
+            entry = entry.indices
         if isinstance(entry, Tensor) or (advanced and not isinstance(entry, slice)):
-            self.arrays.append(as_tensor(entry))
-            self.axes.append(len(self.between))
+            self._gather(as_tensor(entry))
             self._keep(0, size, 1)
         elif isinstance(entry, slice):
             start, stop, step = entry.indices(size)
@@ -221,6 +246,10 @@ class Index:
                     f" {size - 1}"
                 )
             self._cut(entry % size, 1, 1)
+
+    def _gather(self, indices: Tensor) -> None:
+        self.arrays.append(indices)
+        self.axes.append(len(self.between))
 
     def _cut(self, start: int, size: int, step: int) -> None:
         self.starts.append(start)
@@ -244,11 +273,12 @@ class Index:
 
 
 def _expand(index: Any, shape: tuple[int, ...]) -> list[Any]:
-    """The entries of an index: None, slice, int or integer Tensor, one for each axis or new."""
+    """The entries of an index: None, slice, int, integer Tensor or Places, for each axis."""
     entries: list[Any] = []
     for entry in index if isinstance(index, tuple) else (index,):
         entries.extend(_entry(entry))
-    used = sum(e is not None and e is not Ellipsis for e in entries)
+    free = [e is None or e is Ellipsis or (type(e) is Places and e.size is None) for e in entries]
+    used = free.count(False)
     if used > len(shape):
         raise BoundsError(
             f"index: got {used} indices for shape {shape}; expected at most {len(shape)}"
@@ -265,16 +295,20 @@ def _entry(entry: Any) -> list[Any]:
     if entry is None or entry is Ellipsis:
         return [entry]
     if isinstance(entry, slice):
-        bounds = (entry.start, entry.stop, entry.step)
-        return [slice(*[b if b is None else b.__index__() for b in bounds])]
+        if entry.step is not None and as_int(entry.step, "step", "index") == 0:
+            raise BoundsError("index: got a slice with step 0; expected another step")
+        bounds = {"start": entry.start, "stop": entry.stop, "step": entry.step}
+        return [slice(*[b if b is None else as_int(b, n, "index") for n, b in bounds.items()])]
     if isinstance(entry, (int, np.integer)) and not isinstance(entry, bool):
         return [int(entry)]
     array = as_tensor(entry)
     if array.size == 0 and not isinstance(entry, (Tensor, np.ndarray)):
         array = constant(np.zeros(array.shape, np.int64))  # x[[]]
     if array.dtype == bool_:
-        found = array._value("an index with a mask, whose result has no shape yet,").nonzero()
-        return [constant(i) for i in found]
+        mask = array._value("an index with a mask, whose result has no shape yet,")
+        if mask.ndim == 0:
+            return [Places(constant(np.zeros(int(mask), np.int64)), None)]
+        return [Places(constant(i), n) for i, n in zip(mask.nonzero(), mask.shape)]
     if array.dtype not in integral:
         raise DTypeError(
             f"index: got an index of dtype {array.dtype}; expected integers, booleans, slices,"
@@ -297,33 +331,39 @@ def setitem(x: Tensor, index: Any, values: Any, /) -> None:
         plain = tuple(e.numpy() if isinstance(e, Tensor) else e for e in entries)
         try:
             x.write("x[...] = values", plain, values)
-        except IndexError as error:
-            if isinstance(error, BoundsError):
+        except (IndexError, TypeError) as error:
+            if isinstance(error, UsageError):
                 raise
-            raise _out_of_bounds(error) from None
+            raise _refused(error, Index(index, x.shape).arrays) from None
     else:
         move_on(x, At(x, index).set(values), "x[...] = values")
 
 
 def move_on(x: Tensor, new: Tensor, action: str) -> None:
     """Let `x` stand for a new value on the tape, and so what it is a view of."""
-    if modes.capture is not None:
-        modes.capture.write(x, action, ..., new)
-        return
-    if x.requires_grad and x.is_leaf:
+    if modes.grad and x.requires_grad and x.is_leaf:
         raise GradientError(
             f"{action} at {describe_site(user_site())} changes a leaf that requires gradients, or a"
             " view of one, in place; do it inside `with sg.no_grad():`"
         )
-    node, base = x.node, x.base
-    if base is None or node.op is None:
+    if modes.capture is not None:
+        modes.capture.write(x, action, ..., new)
+    elif x.base is None or x.node.op is None:
         x.node = new.astype(x.dtype).node
-        return
+    else:
+        node = x.node
+        move_on(x.base, through_view(x, new), action)
+        x.node = apply(node.op, (x.base,), node.attrs).node
+
+
+def through_view(x: Tensor, new: Tensor) -> Tensor:
+    """What the tensor that `x` is a view of becomes when `x` becomes `new`."""
+    base, node = x.base, x.node
+    assert base is not None and node.op is not None
     numbers = constant(np.arange(base.size).reshape(base.shape))
     places = apply(node.op, (numbers,), node.attrs)
     flat = scatter(reshape(base, (-1,)), new.astype(x.dtype), (places,), (0,), "set")
-    move_on(base, reshape(flat, base.shape), action)
-    x.node = apply(node.op, (base,), node.attrs).node
+    return reshape(flat, base.shape)
 
 
 class At:
@@ -348,7 +388,7 @@ class At:
 
     def _scatter(self, values: Any, mode: str) -> Tensor:
         x = self.x
-        v = as_tensor(values, x.dtype).astype(x.dtype)
+        v = _fitted(as_tensor(values, x.dtype), x, f"x.at[...].{mode}")
         places = self.index.numbers(x.shape)
         if broadcast_shapes("x.at", v.shape, places.shape) != places.shape:
             raise ShapeError(
@@ -357,6 +397,22 @@ class At:
             )
         v = broadcast_to(v, places.shape)
         return reshape(scatter(reshape(x, (-1,)), v, (places,), (0,), mode), x.shape)
+
+
+def _fitted(v: Tensor, x: Tensor, op: str) -> Tensor:
+    """`v` in the dtype of `x`, unless that has no place for numbers of its kind."""
+    if v.size and v.dtype != x.dtype and _kind(v.dtype) > _kind(x.dtype):
+        raise DTypeError(
+            f"{op}: cannot write {v.dtype} into a tensor of dtype {x.dtype}; convert with astype"
+        )
+    return v.astype(x.dtype)
+
+
+def _kind(dtype: np.dtype) -> int:
+    """0 for bool, 1 for integers, 2 for floating-point and 3 for complex numbers."""
+    if dtype in inexact:
+        return 3 if dtype.kind == "c" else 2
+    return int(dtype in integral)
 
 
 class AtFactory:
@@ -374,6 +430,8 @@ class AtFactory:
 
 def _indices(index: Any, op: str) -> Tensor:
     found = as_tensor(index)
+    if found.size == 0 and isinstance(index, (list, tuple)):
+        return constant(np.zeros(found.shape, np.int64))  # an empty list has no dtype
     if found.dtype not in integral:
         raise DTypeError(f"{op}: got indices of dtype {found.dtype}; expected integers")
     return found
@@ -404,6 +462,12 @@ def take_along_axis(x: Any, indices: Any, /, axis: int = -1) -> Tensor:
             " axes"
         )
     axis = normalize_axis(axis, x.ndim, "take_along_axis")
+    others = [pair for i, pair in enumerate(zip(x.shape, found.shape)) if i != axis]
+    if any(m != n and 1 not in (m, n) for m, n in others):
+        raise ShapeError(
+            f"take_along_axis: got shapes {x.shape} and {found.shape}; expected sizes that agree or"
+            f" are 1 except along axis {axis}"
+        )
     grid = []
     for i, n in enumerate(x.shape):
         shape = tuple(n if j == i else 1 for j in range(x.ndim))
@@ -423,11 +487,16 @@ def scatter_add(x: Any, index: Any, values: Any, /) -> Tensor:
 
 def nonzero(x: Any, /) -> tuple[Tensor, ...]:
     """The indices of the elements that are not zero, one tensor for each axis."""
-    return tuple(constant(i) for i in as_tensor(x)._value("nonzero()").nonzero())
+    value = as_tensor(x)._value("nonzero()")
+    if value.ndim == 0:
+        raise ShapeError("nonzero: got a tensor without axes; expected at least one axis")
+    return tuple(constant(i) for i in value.nonzero())
 
 
 def one_hot(indices: Any, num_classes: int, /, dtype: Any = "float32") -> Tensor:
     """A last axis of num_classes with 1 at the index and 0 elsewhere.
+
+    An index outside 0 ... num_classes - 1 gives zeros only.
 
     >>> import slotgrad as sg
     >>> sg.one_hot([2, 0], 3)
@@ -435,4 +504,5 @@ def one_hot(indices: Any, num_classes: int, /, dtype: Any = "float32") -> Tensor
             [1., 0., 0.]])
     """
     found = _indices(indices, "one_hot")
-    return (found[..., None] == constant(np.arange(num_classes))).astype(dtype)
+    classes = np.arange(as_int(num_classes, "num_classes", "one_hot", lowest=0))
+    return (found[..., None] == constant(classes)).astype(dtype)

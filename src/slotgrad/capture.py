@@ -1,0 +1,271 @@
+"""Capture: a function is run once with tensors that have no values, and a region is left.
+
+What the function reads from outside becomes state, bound by reference; what it writes is written
+back by the program; what it cannot know raises and names the user's line.
+
+    inputs  = arguments, then the state that is read
+    outputs = results, then the new values of the state that is written
+
+May import the floor and the mathematics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .config import capturing
+from .errors import CaptureError, describe_site, user_site
+from .graph.apply import apply, symbolic
+from .graph.node import NO_ATTRS, Node, TensorType
+from .graph.op import Op
+from .graph.region import Region
+from .ops.declare import as_tensor
+from .ops.index import through_view
+from .ops.movement import broadcast_to
+from .ops.stop import identity
+from .tensor import Tensor
+
+
+@dataclass(eq=False)
+class State:
+    """A tensor from outside that the function reads or writes, or the gradient of one."""
+
+    tensor: Tensor
+    node: Node  # stands for its value on entry
+    gradient: bool = False  # this is about tensor.grad
+    read: bool = False
+    new: Node | None = None  # the value on exit, where the function writes it
+
+    def value(self) -> np.ndarray | None:
+        """The array that the state is in now; None for a gradient that is not there."""
+        holder = self.tensor._grad if self.gradient else self.tensor
+        return None if holder is None else holder.node.value
+
+    @property
+    def type(self) -> TensorType:
+        return self.node.type
+
+    def describe(self) -> str:
+        """`w  float32[3, 2]  read, written`"""
+        name = (self.tensor.name or "unnamed") + (".grad" if self.gradient else "")
+        uses = [word for word, on in (("read", self.read), ("written", self.new)) if on]
+        return f"{name}  {self.type}  {', '.join(uses)}"
+
+
+@dataclass
+class Captured:
+    """What a run left: the region, and what its inputs and outputs are."""
+
+    region: Region
+    result: Any  # as the function returned it
+    state: list[State]
+    gradients: list[tuple[Tensor, Tensor | None]]  # the .grad that tensors have on exit
+    absent: list[Tensor]  # the .grad that were None on entry, and asked for
+    guards: list[tuple[Callable[[], Any], Any]]  # what was read from Python, and its value
+
+    @property
+    def written(self) -> list[State]:
+        return [s for s in self.state if s.new is not None]
+
+
+class Capture:
+    """The recorder of one run; `apply` and Tensor report to it while it is open."""
+
+    per_example = False
+
+    def __init__(self) -> None:
+        self.start = Node(None, (), NO_ATTRS, None, False).id
+        self.made: set[Node] = set()
+        self.overwritten: set[Node] = set()
+        self.inputs: list[Node] = []
+        self.states: dict[Node, State] = {}  # by the node that the tensor had on entry
+        self.gradient_states: dict[int, State] = {}  # by id of the tensor
+        self.first_gradients: dict[int, tuple[Tensor, Tensor | None]] = {}
+        self.absent: dict[int, Tensor] = {}
+        self.first_nodes: dict[int, tuple[Tensor, Node]] = {}
+        self.guards: list[tuple[Callable[[], Any], Any]] = []
+
+    # -- what apply and the mathematics ask for --------------------------------------------
+
+    def record(self, op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> Tensor:
+        """A node for the operation, without a value."""
+        out = self.adopt(symbolic(op, tuple([self.enter(x) for x in inputs]), attrs))
+        if op.view:
+            out.base = inputs[0]
+        return out
+
+    def adopt(self, node: Node) -> Tensor:
+        """Take in a node that was made elsewhere."""
+        self.made.add(node)
+        return Tensor(node)
+
+    def enter(self, x: Tensor) -> Node:
+        """The node that stands for a tensor: its own, or that of the state it is."""
+        node = x.node
+        if node in self.made or not self.is_state(x):
+            if self.overwritten and node.op is not None and node.op.view:
+                self._refuse_overwritten(node)
+            return node
+        if node.value is None and node not in self.states:
+            raise CaptureError(
+                f"a tensor made by {node.op.name if node.op else 'a capture'} at"
+                f" {describe_site(node.site)} belongs to a capture that has ended and has no"
+                " value; return it from the captured function instead of storing it"
+            )
+        state = self.state_of(x)
+        state.read = True
+        return state.node
+
+    def is_state(self, x: Tensor) -> bool:
+        """Whether a tensor comes from outside and may change: not made here, not a constant."""
+        node = x.node
+        if node in self.made or node.value is None:
+            return node not in self.made
+        shared_constant = node.op is None and not node.requires_grad and node.value.ndim == 0
+        return node.id < self.start and not (shared_constant and not node.value.flags.writeable)
+
+    def state_of(self, x: Tensor) -> State:
+        """The entry of a tensor from outside, made when it is first met."""
+        node = x.node
+        if node not in self.states:
+            if node.requires_grad and not node.is_leaf:
+                raise CaptureError(
+                    f"at {describe_site(user_site())} the captured function uses a tensor that"
+                    f" {node.op.name if node.op else ''} at {describe_site(node.site)} computed"
+                    " outside from tensors that require gradients, which cannot flow back there;"
+                    " compute it inside, or pass x.detach()"
+                )
+            self.states[node] = State(x, self._stand_in(node, x))
+        return self.states[node]
+
+    def _stand_in(self, node: Node, x: Tensor) -> Node:
+        entry = Node(None, (), NO_ATTRS, None, node.requires_grad)
+        entry.type, entry.name, entry.owner = node.type, node.name, node.owner
+        self.made.add(entry)
+        return entry
+
+    # -- changes in place --------------------------------------------------------------------
+
+    def write(self, x: Tensor, action: str, where: Any, values: Any) -> Tensor:
+        """Let `x` stand for a new value; a tensor from outside is written back on exit."""
+        new = as_tensor(values, x.dtype).astype(x.dtype)
+        new = broadcast_to(new, x.shape) if where is ... else x.at[where].set(new)
+        old, base = x.node, x.base
+        if old in self.made and old.op is not None and old.op.view and base is not None:
+            self.write(base, action, ..., through_view(x, new))
+            x.node = apply(old.op, (base,), old.attrs).node
+            return x
+        if old not in self.made:
+            if self.is_state(x):
+                self.state_of(x)
+            self.first_nodes.setdefault(id(x), (x, old))
+        self.overwritten |= {old, self.states[old].node} if old in self.states else {old}
+        moved = identity(new).node
+        moved.requires_grad = moved.requires_grad or old.requires_grad
+        moved.owner, moved.name = old.owner, old.name
+        x.node = moved
+        return x
+
+    def _refuse_overwritten(self, node: Node) -> None:
+        """A view would show the new values of what it was cut from, but its node the old ones."""
+        base = node
+        while base.op is not None and base.op.view and base.inputs:
+            base = base.inputs[0]
+            if base in self.overwritten:
+                raise CaptureError(
+                    f"{node.op.name if node.op else 'a view'} at {describe_site(node.site)} is a"
+                    " view of a tensor that was changed in place since; take it again after the"
+                    " change, or before it with .clone()"
+                )
+
+    # -- gradients ------------------------------------------------------------------------------
+
+    def read_grad(self, x: Tensor) -> Tensor | None:
+        """`x.grad`: what this run has made it, or the state it had on entry."""
+        gradient = x._grad
+        inside = x.node in self.made and id(x) not in self.first_nodes
+        if inside or id(x) in self.first_gradients:
+            return gradient
+        if gradient is None:
+            self.absent[id(x)] = x
+            return None
+        state = self.gradient_states.get(id(x))
+        if state is None:
+            node = self._stand_in(gradient.node, gradient)
+            state = self.gradient_states[id(x)] = State(x, node, gradient=True, read=True)
+        return Tensor(state.node)
+
+    def write_grad(self, x: Tensor) -> None:
+        """Remember the gradient that `x` had on entry, before it changes."""
+        self.first_gradients.setdefault(id(x), (x, x._grad))
+
+    # -- guards -----------------------------------------------------------------------------------
+
+    def depend(self, read: Callable[[], Any]) -> None:
+        """The program holds as long as `read()` returns what it returns now."""
+        self.guards.append((read, read()))
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def restore(self) -> list[tuple[Tensor, Tensor | None]]:
+        """Give outside tensors back what they had on entry; returns their gradients on exit."""
+        for x, node in self.first_nodes.values():
+            state = self.states.get(node)
+            if state is not None:
+                state.new = x.node
+            x.node = node
+        final = []
+        for x, gradient in self.first_gradients.values():
+            final.append((x, x._grad))
+            x._grad = gradient
+        return final
+
+
+def placeholder(type: TensorType, requires_grad: bool = False) -> Tensor:
+    """A tensor that stands for an argument."""
+    node = Node(None, (), NO_ATTRS, None, requires_grad)
+    node.type = type
+    return Tensor(node)
+
+
+def capture(
+    run: Callable[[], Any], arguments: list[Tensor], leaves: Callable[[Any], list]
+) -> Captured:
+    """Record `run`, which uses the placeholders `arguments`; `leaves` lists a result's tensors."""
+    recorder = Capture()
+    recorder.made.update(x.node for x in arguments)
+    try:
+        with capturing(recorder):
+            result = run()
+            results = [recorder.enter(y) for y in leaves(result)]
+    finally:
+        gradients = recorder.restore()
+    states = [*recorder.states.values(), *recorder.gradient_states.values()]
+    written = [s.new for s in states if s.new is not None]
+    kept = [g.node for _, g in gradients if g is not None]
+    _refuse_aliases(states)
+    region = Region(
+        (*(x.node for x in arguments), *(s.node for s in states)),
+        (*results, *written, *kept),
+    )
+    return Captured(
+        region, result, states, gradients, list(recorder.absent.values()), recorder.guards
+    )
+
+
+def _refuse_aliases(states: list[State]) -> None:
+    """Two states in one memory, one of them written, would not see each other's changes."""
+    values = [(s, v) for s in states if (v := s.value()) is not None]
+    for s, v in values:
+        if s.new is None:
+            continue
+        for other, w in values:
+            if other is not s and np.may_share_memory(v, w):
+                raise CaptureError(
+                    f"the captured function writes to {s.describe()}, whose memory"
+                    f" {other.describe()} shares; use one of them only, or a copy: x.clone()"
+                )

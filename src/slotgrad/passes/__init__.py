@@ -1,0 +1,1 @@
+"""Passes: functions from regions to regions; `pipeline.py` lists them in order."""

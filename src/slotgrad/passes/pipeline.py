@@ -1,0 +1,30 @@
+"""The compiler's table of contents: what happens to a captured graph, in this order.
+
+May import the floor and the passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..graph.region import Region, verify
+from .share import share
+from .simplify import simplify
+
+Pass = Callable[[Region], Region]
+
+PASSES: tuple[Pass, ...] = (
+    simplify,  # algebra and constants; leaves equal nodes behind,
+    share,  # which become one; that can make neighbours cancel,
+    simplify,  # so once more
+)
+# nodes that nobody needs are dropped by every pass, since a region is what its outputs reach
+
+
+def optimize(region: Region, check: bool = False) -> Region:
+    """The region after all passes; with `check`, verified after each."""
+    for each in PASSES:
+        region = each(region)
+        if check:
+            verify(region)
+    return region

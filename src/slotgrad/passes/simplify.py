@@ -1,0 +1,120 @@
+"""simplify: algebra that holds for every float, and operations on constants.
+
+Nothing here changes a result by a bit: x * 0 stays, since x may be inf or nan, and x + 0 goes
+only where the zero's sign cannot matter.  May import the floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..graph.node import Node
+from ..graph.region import Region, constant_node, rewrite
+
+LARGEST_FOLDED = 1 << 16  # bytes; larger results of constants are computed by the program
+
+
+def simplify(region: Region) -> Region:
+    """Drop what does nothing and compute what is known."""
+    return rewrite(region, _rule)
+
+
+def _rule(node: Node) -> Node | None:
+    if node.op is None or node.op.again is not None:
+        return None
+    simpler = _RULES.get(node.op.name)
+    found = simpler(node) if simpler is not None else None
+    return found if found is not None else _folded(node)
+
+
+def _folded(node: Node) -> Node | None:
+    """The value of an operation on constants."""
+    values = [i.value for i in node.inputs]
+    if node.op is None or not values or any(not isinstance(v, np.ndarray) for v in values):
+        return None
+    if node.several or int(np.prod(node.type.shape)) * node.type.dtype.itemsize > LARGEST_FOLDED:
+        return None
+    if sum(v.nbytes for v in values) > LARGEST_FOLDED:
+        return None
+    return constant_node(np.array(node.op.value(*values, **node.attrs)))
+
+
+def _is(node: Node, number: float) -> bool:
+    """Whether a node is this constant everywhere."""
+    value = node.value
+    if not isinstance(value, np.ndarray) or value.size == 0 or value.size > 16:
+        return False
+    same = (value == number).all()
+    return bool(same and (number != 0 or not np.signbit(np.real(value)).any()))
+
+
+def _if_same_type(node: Node, kept: Node) -> Node | None:
+    return kept if kept.type == node.type else None
+
+
+def _pass_through(node: Node) -> Node | None:
+    return node.inputs[0]
+
+
+def _mul(node: Node) -> Node | None:
+    x, y = node.inputs
+    if _is(y, 1):
+        return _if_same_type(node, x)
+    return _if_same_type(node, y) if _is(x, 1) else None
+
+
+def _div(node: Node) -> Node | None:
+    x, y = node.inputs
+    return _if_same_type(node, x) if _is(y, 1) else None
+
+
+def _sub(node: Node) -> Node | None:
+    x, y = node.inputs
+    return _if_same_type(node, x) if _is(y, 0) else None  # x - 0.0 is x, even for -0.0
+
+
+def _add(node: Node) -> Node | None:
+    x, y = node.inputs
+    if x.type.dtype.kind not in "iu":
+        return None  # -0.0 + 0.0 is 0.0
+    if _is(y, 0):
+        return _if_same_type(node, x)
+    return _if_same_type(node, y) if _is(x, 0) else None
+
+
+def _neg(node: Node) -> Node | None:
+    x = node.inputs[0]
+    return x.inputs[0] if x.op is not None and x.op.name == "neg" else None
+
+
+def _reshape(node: Node) -> Node | None:
+    x = node.inputs[0]
+    return _if_same_type(node, x)
+
+
+def _chain(node: Node) -> Node | None:
+    """permute after permute that undoes it."""
+    x = node.inputs[0]
+    if x.op is None or x.op.name != "permute_dims":
+        return None
+    outer, inner = node.attrs["axes"], x.attrs["axes"]
+    undone = [inner[i] for i in outer] == list(range(len(outer)))
+    return x.inputs[0] if undone else None
+
+
+_RULES: dict[str, Callable[[Node], Node | None]] = {
+    "identity": _pass_through,
+    "detach": _pass_through,
+    "clone": _pass_through,
+    "mul": _mul,
+    "div": _div,
+    "sub": _sub,
+    "add": _add,
+    "neg": _neg,
+    "reshape": _reshape,
+    "broadcast_to": _reshape,
+    "cast": _reshape,
+    "permute_dims": _chain,
+}
