@@ -554,9 +554,8 @@ from .tree import tree_map as tree_map
 from .viz.html import as_html as _as_html
 
 _methods.bind()
-Tensor.to_dot = _to_dot
-Tensor._repr_html_ = _as_html
-Tensor.backward = _backward  # type: ignore[method-assign]
+for _name, _method in {"backward": _backward, "to_dot": _to_dot, "_repr_html_": _as_html}.items():
+    setattr(Tensor, _name, _method)
 
 __version__ = "0.1.0"
 

@@ -83,6 +83,7 @@ class Compiled:
         self._lock = threading.RLock()
         self._hits = self._misses = 0
         self._newest: Variant | None = None
+        self.__name__ = getattr(f, "__name__", type(f).__name__)
         update_wrapper(self, f, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -109,7 +110,8 @@ class Compiled:
             if number in self.static:
                 fixed |= set(range(place, place + count))
             place += count
-        dynamic, kinds = [], []
+        dynamic: list[tuple[int, Any]] = []
+        kinds: list[Any] = []
         for i, x in enumerate(leaves):
             if i in fixed or not isinstance(x, (Tensor, np.ndarray, np.generic, *_NUMBERS)):
                 kinds.append((type(x), _hashable(x)))

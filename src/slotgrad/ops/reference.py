@@ -54,8 +54,8 @@ class Reference:
     @staticmethod
     def reduce(combine: str, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         """Combine ("add", "max", "min") over axes; integers add up in 64 bits."""
-        function = {"add": np.sum, "max": np.max, "min": np.min}[combine]
-        return function(x, axis=axes, keepdims=keepdims)
+        functions: dict[str, Any] = {"add": np.sum, "max": np.max, "min": np.min}
+        return functions[combine](x, axis=axes, keepdims=keepdims)
 
     @staticmethod
     def arg_reduce(best: str, x: Array, axis: int, keepdims: bool) -> Array:
