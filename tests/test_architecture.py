@@ -23,7 +23,7 @@ LAYERS = [
 ]
 # inside a layer: what a package may not import
 FORBIDDEN = [("ops", "autodiff"), ("graph.node", "tensor"), ("nn", "optim"), ("nn", "io")]
-HEAVY = ("llvmlite", "typer", "rich", "matplotlib", "safetensors", "scipy", "sklearn")
+HEAVY = ("llvmlite", "typer", "rich", "matplotlib", "scipy", "sklearn", "PIL")
 
 
 def module_of(path: Path) -> str:

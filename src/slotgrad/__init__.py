@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from . import data as data
 from . import errors as errors
+from . import nn as nn
+from . import optim as optim
 from . import viz as viz
 from .autodiff.backward import backward as _backward
 from .autodiff.batch import vmap as vmap
@@ -118,6 +120,8 @@ from .dtypes import (
 )
 from .graph.show import graph as graph
 from .graph.show import to_dot as _to_dot
+from .io import load as load
+from .io import save as save
 from .ops import linalg as linalg
 from .ops import methods as _methods
 from .ops import random as random

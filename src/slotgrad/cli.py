@@ -33,6 +33,7 @@ def run_demo(
     out: Annotated[Path, typer.Option(help="Folder for model and pictures.")] = Path("demo"),
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Start of the random numbers.")] = 0,
+    eager: Annotated[bool, typer.Option("--eager", help="Do not compile the step.")] = False,
 ) -> None:
     """Train a classifier on 1797 handwritten digits, and write what comes of it."""
     columns = (
@@ -44,10 +45,12 @@ def run_demo(
     )
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("training", total=epochs, loss=float("nan"))
-        trained = demo.train(epochs, seed, lambda loss: bar.update(task, advance=1, loss=loss))
+        trained = demo.train(
+            epochs, seed, lambda loss: bar.update(task, advance=1, loss=loss), eager
+        )
     speed = trained.steps / trained.seconds
-    console.print(f"trained in {trained.seconds:.1f} s, {speed:.0f} steps a second")
-
+    how = "eager" if eager else "compiled"
+    console.print(f"trained in {trained.seconds:.1f} s: {speed:.0f} {how} steps a second")
     console.print(f"accuracy: train {trained.train_accuracy:.2%}, test {trained.test_accuracy:.2%}")
     _show_predictions(trained)
     for path in demo.write(trained, out):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .capture import Captured, State, capture, placeholder
-from .config import modes
+from .config import changes, modes
 from .dtypes import as_dtype, default_complex, default_int, float64
 from .errors import OptionError, ShapeError, describe_site, user_site
 from .graph.node import Changed, TensorType, leaf
@@ -52,14 +52,26 @@ class Variant:
     outputs: list[Tensor | None]  # the result's leaves: a tensor, or None for what is below
     others: list[Any]  # the result's leaves that are no tensors
     numbers: bool  # called with Python numbers only: returns Python numbers
+    names: tuple[Callable[[], Any], Any]  # what the function's names stood for
+    checked: int  # state of `changes.count` when the guards held
 
     def holds(self) -> bool:
         """Whether what was read from outside is as it was when the function was captured."""
+        read_names, seen_names = self.names
         return (
             all(s.value() is not None and _type_of(s) == s.type for s in self.captured.state)
             and all(x._grad is None for x in self.captured.absent)
-            and all(read() == seen for read, seen in self.captured.guards)
+            and read_names() == seen_names
+            and self._guards_hold()
         )
+
+    def _guards_hold(self) -> bool:
+        """Modules are asked again only after some module has changed."""
+        if self.checked != changes.count:
+            if any(read() != seen for read, seen in self.captured.guards):
+                return False
+            self.checked = changes.count
+        return True
 
 
 def _type_of(state: State) -> TensorType:
@@ -149,7 +161,6 @@ class Compiled:
                 return self.function(*args, **kwargs)
 
             captured = capture(run, list(stand_ins.values()), _tensors)
-            captured.guards.extend(_closure_guards(self.function))
             result_leaves, result_structure = flatten(captured.result)
             variant = Variant(
                 captured,
@@ -158,6 +169,8 @@ class Compiled:
                 [x if isinstance(x, Tensor) else None for x in result_leaves],
                 [None if isinstance(x, Tensor) else x for x in result_leaves],
                 numbers,
+                _names_of(self.function),
+                changes.count,
             )
             self._keep(key, variant)
             return variant
@@ -327,16 +340,16 @@ def _write_back(state: State, value: np.ndarray) -> None:
     holder._renew(Changed("a compiled function", None))
 
 
-def _closure_guards(f: Callable[..., Any]) -> list[tuple[Callable[[], Any], Any]]:
+def _names_of(f: Callable[..., Any]) -> tuple[Callable[[], Any], Any]:
     """What a function reads from its closure and its globals by name, which may be bound anew."""
     f = inspect.unwrap(f)
     code = getattr(f, "__code__", None)
     if code is None:
-        return []
+        return tuple, ()
     scope, cells = f.__globals__, f.__closure__ or ()  # type: ignore[attr-defined]
     names = [n for n in code.co_names if n in scope]
 
     def read() -> tuple:
         return tuple(id(scope.get(n)) for n in names) + tuple(id(c.cell_contents) for c in cells)
 
-    return [(read, read())]
+    return read, read()

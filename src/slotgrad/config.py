@@ -19,6 +19,15 @@ class Modes(threading.local):
 modes = Modes()
 
 
+class Changes:
+    """Counts the changes of Python objects that captured programs may depend on."""
+
+    count: int = 0
+
+
+changes = Changes()
+
+
 @contextmanager
 def grad_mode(enabled: bool) -> Iterator[None]:
     """Switch the tape on or off inside a `with` block or a decorated function."""

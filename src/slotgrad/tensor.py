@@ -247,6 +247,9 @@ class Tensor:
             parts.append(f"op={op.name}" if op is not None else "requires_grad=True")
         return f"tensor({', '.join(parts)})"
 
+    def __copy__(self) -> Tensor:
+        return self.__deepcopy__({})
+
     def __deepcopy__(self, memo: dict) -> Tensor:
         copied = type(self)(leaf(self._value("copy").copy()))
         copied.node.name = self.name

@@ -57,6 +57,9 @@ class Recorder:
                 " outside a function under vmap; use sg.grad inside it"
             )
 
+    def depend(self, read: Callable[[], Any]) -> None:
+        """What was read from Python holds: the recording is evaluated at once."""
+
     def adopt(self, node: Node) -> Tensor:
         """Take in a node that was made elsewhere."""
         self.made.add(node)

@@ -8,5 +8,6 @@
 from .batches import batches as batches
 from .batches import split as split
 from .digits import PIXELS as PIXELS
+from .digits import SIDE as SIDE
 from .digits import digit_from_image as digit_from_image
 from .digits import digits as digits

@@ -76,7 +76,7 @@ def _explain(op: Op, nodes: list[Node], attrs: dict[str, Any], error: Exception)
         op.type(*[n.type for n in nodes], **attrs)
     except UsageError as specific:
         return specific
-    if isinstance(error, (MemoryError, KeyboardInterrupt)):
+    if isinstance(error, (MemoryError, Warning, FloatingPointError)):
         return error
     got = ", ".join(str(n.type) for n in nodes)
     return InternalError(f"{op.name}: the value function failed on {got}: {error}")

@@ -279,6 +279,10 @@ def elementwise(
 
     def binary(x: Any, y: Any, /) -> Tensor:
         try:
+            if type(x) is float or type(x) is int:
+                dtype = y.node.value.dtype
+                if dtype in floating and dtype in accepted:
+                    return apply(op, (number(x, dtype), y))
             dtype = x.node.value.dtype
             if dtype in accepted:
                 if type(y) is float or type(y) is int:

@@ -1,0 +1,14 @@
+"""Files: safetensors, written as a whole or not at all.  May import the floor.
+
+`sg.save` and `sg.load` are `slotgrad.io.save` and `slotgrad.io.load`.
+"""
+
+from .checkpoint import (
+    load as load,
+)
+from .checkpoint import (
+    read_metadata as read_metadata,
+)
+from .checkpoint import (
+    save as save,
+)

@@ -1,0 +1,115 @@
+"""Models and optimizers under sg.compile: whatever changes outside is seen, nothing is frozen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import slotgrad as sg
+from slotgrad import nn, optim
+from slotgrad.nn import functional as F
+
+
+def make(seed=0, p=0.0, kind=optim.SGD, **options):
+    sg.random.seed(seed)
+    model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Dropout(p), nn.Linear(8, 2))
+    opt = kind(model.parameters(), lr=0.1, **options)
+
+    def step(x, y):
+        loss = F.cross_entropy(model(x), y)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        return loss
+
+    return model, opt, step
+
+
+X = sg.tensor(np.random.default_rng(1).standard_normal((10, 3)).astype(np.float32))
+Y = sg.tensor(np.arange(10) % 2)
+
+OPTIMIZERS = {
+    "sgd": (optim.SGD, {}),
+    "momentum": (optim.SGD, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    "adam": (optim.Adam, {}),
+    "adamw": (optim.AdamW, {"weight_decay": 0.1}),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_fifty_steps_equal_eager(name):
+    kind, options = OPTIMIZERS[name]
+    ends = []
+    for compiled in (False, True):
+        model, _, step = make(kind=kind, p=0.3, **options)
+        run = sg.compile(step) if compiled else step
+        losses = [run(X, Y).item() for _ in range(50)]
+        ends.append([*losses, *(p.numpy().copy() for p in model.parameters())])
+    for eager, native in zip(*ends):
+        np.testing.assert_allclose(native, eager, rtol=1e-5, atol=1e-7)
+
+
+def test_eval_and_train_are_noticed():
+    model, _, _ = make(p=0.5)
+    f = sg.compile(lambda x: model(x))
+    noisy = [f(X).tolist() for _ in range(2)]
+    assert noisy[0] != noisy[1]
+    model.eval()
+    quiet = [f(X).tolist() for _ in range(2)]
+    assert quiet[0] == quiet[1] == model(X).tolist()
+    model.train()
+    assert f(X).tolist() != f(X).tolist()
+    assert f.cache_info().misses == 2  # going back finds the first program again
+
+
+def test_learning_rate_is_noticed_without_compiling_again():
+    model, opt, step = make()
+    run = sg.compile(step)
+    run(X, Y)
+    opt.lr = 0.0
+    before = [p.tolist() for p in model.parameters()]
+    run(X, Y)
+    assert [p.tolist() for p in model.parameters()] == before
+    assert run.cache_info().misses == 1
+
+
+def test_loaded_and_assigned_parameters_are_noticed():
+    model, _, _ = make()
+    other, _, _ = make(seed=5)
+    f = sg.compile(lambda x: model(x))
+    f(X)
+    model.load_state_dict(other.state_dict())
+    assert f(X).tolist() == pytest.approx(other(X).numpy(), rel=1e-6)
+    with sg.no_grad():
+        model[0].weight.assign(sg.zeros((8, 3)))
+    assert f(X).tolist() == pytest.approx(model(X).numpy(), rel=1e-6)
+    assert f.cache_info().misses == 1
+
+
+def test_rebound_parameters_and_modules_are_noticed():
+    model, _, _ = make()
+    f = sg.compile(lambda x: model(x))
+    f(X)
+    model[0].weight = nn.Parameter(np.zeros((8, 3), np.float32))
+    assert f(X).tolist() == pytest.approx(model(X).numpy(), rel=1e-6)
+    model[1] = nn.ReLU()
+    assert f(X).tolist() == pytest.approx(model(X).numpy(), rel=1e-6)
+
+
+def test_frozen_layer_stays():
+    model, _, step = make()
+    model[0].requires_grad_(False)
+    before = model[0].weight.tolist()
+    run = sg.compile(step)
+    run(X, Y)
+    assert model[0].weight.tolist() == before
+    assert model[0].weight.grad is None and model[3].weight.grad is not None
+
+
+def test_gradients_are_there_after_a_compiled_step():
+    model, _, step = make()
+    twin, _, other = make()
+    sg.compile(step)(X, Y)
+    other(X, Y)
+    for p, q in zip(model.parameters(), twin.parameters()):
+        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-5, atol=1e-8)
