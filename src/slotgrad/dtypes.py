@@ -145,9 +145,15 @@ def isdtype(dtype: Any, kind: Any) -> bool:
 
 def finfo(dtype: Any) -> Any:
     """Machine limits of a floating dtype, or of a tensor's."""
-    return ml_dtypes.finfo(as_dtype(getattr(dtype, "dtype", dtype)))
+    dtype = as_dtype(getattr(dtype, "dtype", dtype))
+    if dtype not in inexact:
+        raise DTypeError(f"finfo: got dtype {dtype}; expected a floating-point dtype, or use iinfo")
+    return ml_dtypes.finfo(dtype)
 
 
 def iinfo(dtype: Any) -> Any:
     """Machine limits of an integer dtype, or of a tensor's."""
-    return np.iinfo(as_dtype(getattr(dtype, "dtype", dtype)))
+    dtype = as_dtype(getattr(dtype, "dtype", dtype))
+    if dtype not in integral:
+        raise DTypeError(f"iinfo: got dtype {dtype}; expected an integer dtype, or use finfo")
+    return np.iinfo(dtype)

@@ -84,10 +84,21 @@ class InternalError(SlotgradError):
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
+class _Ours(dict[str, bool]):
+    """Whether a file belongs to this package, remembered: every tracked operation asks."""
+
+    def __missing__(self, filename: str) -> bool:
+        ours = self[filename] = filename.startswith(_PACKAGE)
+        return ours
+
+
+_ours = _Ours()
+
+
 def user_site() -> tuple | None:
     """Where the user's code called slotgrad: (code object, instruction), cheap to take."""
     frame = sys._getframe(2)
-    while frame.f_code.co_filename.startswith(_PACKAGE):
+    while _ours[frame.f_code.co_filename]:
         if frame.f_back is None:
             return None
         frame = frame.f_back

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .config import modes
-from .dtypes import as_dtype, default_complex, default_float, floating
+from .dtypes import as_dtype, bool_, default_complex, default_float, floating
 from .errors import (
     CaptureError,
     DTypeError,
@@ -289,7 +289,12 @@ class Tensor:
         if modes.capture is not None:
             return modes.capture.write(self, action, where, values)
         buffer = self._value(action)
-        incoming = values._value(action) if isinstance(values, Tensor) else np.asarray(values)
+        if isinstance(values, Tensor):
+            incoming = values._value(action)
+        elif type(values) is int and buffer.dtype != bool_:
+            incoming = tensor(values, buffer.dtype).numpy()  # a number takes the tensor's dtype
+        else:
+            incoming = _as_array(values)
         if not buffer.flags.writeable:
             raise UsageError(f"{action}: the tensor's memory is read-only; work on x.clone()")
         if not np.can_cast(incoming.dtype, buffer.dtype, "same_kind") and incoming.size:
@@ -394,13 +399,7 @@ def tensor(
     wanted = None if dtype is None else as_dtype(dtype)
     if isinstance(data, Tensor):
         data = data.numpy()
-    try:
-        array = np.asarray(data)
-    except ValueError as error:
-        raise ShapeError(
-            f"tensor: the nested lists are ragged ({error}); every list at a depth must have the"
-            " same length"
-        ) from None
+    array = _as_array(data)
     if wanted is None:
         wanted = _default_dtype(data, array)
     if copy is False and (array is not data or array.dtype != wanted):
@@ -413,11 +412,29 @@ def tensor(
             array = np.array(data, dtype=wanted)
         else:
             array = np.array(array, dtype=wanted, copy=True if copy else None)
-    except OverflowError as error:
-        raise DTypeError(f"tensor: {error}; choose a wider dtype") from None
+    except (OverflowError, TypeError, ValueError) as error:
+        raise DTypeError(f"tensor: {error}; expected numbers that {wanted} holds") from None
     made = Tensor(leaf(array))
     made.node.name = name
     return made.requires_grad_() if requires_grad else made
+
+
+def _as_array(data: Any) -> np.ndarray:
+    """`data` as an array of numbers."""
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ShapeError(
+            f"tensor: the nested lists are ragged ({error}); every list at a depth must have the"
+            " same length"
+        ) from None
+    if array.dtype.kind in "OSUMm":
+        kind = f"a {type(data).__name__}" + (f" of dtype {array.dtype}" if array.ndim else "")
+        raise DTypeError(
+            f"tensor: got {kind}; expected numbers that fit 64 bits, nested lists of them, or an"
+            " array"
+        )
+    return array
 
 
 def _default_dtype(data: Any, array: np.ndarray) -> np.dtype:

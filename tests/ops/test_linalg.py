@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import slotgrad as sg
+from slotgrad.graph.node import TensorType
 from slotgrad.ops import linalg
 from slotgrad.ops.reference import k
 
@@ -278,7 +279,7 @@ def test_records_have_types_and_kernels_that_fit_the_value(name, attrs):
     op = sg.ops.declare.RECORDS[name]
     x = normal(2, 3, 2) if name in ("qr", "svd") else spd(sg.tensor(normal(2, 3, 3))).numpy()
     values = op.value(x, **attrs)
-    types = op.type(sg.graph.node.TensorType(x.shape, x.dtype), **attrs)
+    types = op.type(TensorType(x.shape, x.dtype), **attrs)
     if name == "cholesky":
         values, types, kernel = (values,), (types,), (op.kernel(k, x),)
     else:

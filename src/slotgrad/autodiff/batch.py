@@ -148,10 +148,17 @@ def _spread(axes: Any, tree: Any, count: int) -> list[int | None]:
     """Axes given once for a tree, or by a tree of the same structure, as a list."""
     if axes is None or isinstance(axes, int):
         return [axes] * count
-    if isinstance(tree, dict):
+    if isinstance(tree, dict) and isinstance(axes, dict) and axes.keys() == tree.keys():
         pairs = [(axes[key], child) for key, child in tree.items()]
+    elif isinstance(tree, (tuple, list)) and isinstance(axes, (tuple, list)):
+        pairs = list(zip(axes, tree)) if len(axes) == len(tree) else []
     else:
-        pairs = list(zip(axes, tree, strict=True))
+        pairs = []
+    if not pairs and (axes or count):
+        raise UsageError(
+            f"vmap: got axes {axes!r} for a {type(tree).__name__} with {count} tensors; expected an"
+            " int, None, or a tree of them like it"
+        )
     return [a for given, child in pairs for a in _spread(given, child, len(flatten(child)[0]))]
 
 

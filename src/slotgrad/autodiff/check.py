@@ -42,7 +42,11 @@ def check_grads(
     """
     if unknown := set(modes) - {"reverse", "forward"}:
         raise OptionError(f"check_grads: got modes {sorted(unknown)}; expected reverse, forward")
+    if not isinstance(xs, (tuple, list)):
+        raise OptionError(f"check_grads: got a {type(xs).__name__}; expected a tuple of arguments")
     leaves, structure = flatten(tuple(xs))
+    if not leaves:
+        raise OptionError("check_grads: got no arguments; expected at least one tensor")
     tensors = [as_tensor(x) for x in leaves]
     default_step, default_tolerance = _TOLERANCE.get(tensors[0].dtype.name, _TOLERANCE["float32"])
     limits = (

@@ -110,12 +110,12 @@ def _differentiable(x: Any, name: str) -> Tensor:
 
 
 def _positions(argnums: int | Sequence[int], args: tuple, name: str) -> tuple[int, ...]:
-    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    numbers = argnums if isinstance(argnums, (tuple, list)) else (argnums,)
     for n in numbers:
-        if not -len(args) <= n < len(args):
+        if not isinstance(n, int) or not -len(args) <= n < len(args):
             raise UsageError(
                 f"{name}: got argnums={argnums} for {len(args)} positional arguments; expected"
-                f" 0 to {len(args) - 1}"
+                + (f" 0 to {len(args) - 1}" if args else " a positional argument")
             )
     return tuple(n % len(args) for n in numbers)
 
@@ -141,6 +141,11 @@ def value_and_grad(
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         positions = _positions(argnums, args, "grad")
         run = Linearized(lambda *xs: f(*xs, **kwargs), args, positions, "grad")
+        if has_aux and not (isinstance(run.result, (tuple, list)) and len(run.result) == 2):
+            raise UsageError(
+                f"grad: the function returned a {type(run.result).__name__}; with has_aux=True"
+                " expected a pair (tensor, anything)"
+            )
         y, aux = run.result if has_aux else (run.result, None)
         if not isinstance(y, Tensor) or y.size != 1:
             got = f"shape {y.shape}" if isinstance(y, Tensor) else type(y).__name__

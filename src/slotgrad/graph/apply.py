@@ -39,7 +39,7 @@ def apply(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any] = NO_ATTRS) 
         if node.requires_grad:
             tracked = True
     try:
-        value = op.value(*values, **attrs)
+        value = op.value(*values, **attrs) if attrs else op.value(*values)
     except Exception as error:
         raise _explain(op, nodes, attrs, error) from error
     if type(value) is not ndarray and type(value) is not tuple:

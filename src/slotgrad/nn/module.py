@@ -89,7 +89,8 @@ class Module:
     def _configuration(self) -> tuple:
         """What a captured call depends on: plain attributes by value, parts by identity."""
         plain = (bool, int, float, str, type(None))
-        return tuple((k, v if isinstance(v, plain) else id(v)) for k, v in vars(self).items())
+        found = {**vars(self), "training": self.training}
+        return tuple((k, v if isinstance(v, plain) else id(v)) for k, v in sorted(found.items()))
 
     # -- parts -----------------------------------------------------------------------
 

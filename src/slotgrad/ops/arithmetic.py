@@ -71,9 +71,19 @@ def _pow_partials(x: Tensor, y: Tensor, *, out: Tensor) -> tuple:
     return by_base, by_exponent
 
 
+@quiet
+def _power(x: np.ndarray, y: np.ndarray) -> Any:
+    if y.dtype.kind == "i" and np.any(y < 0):
+        raise OptionError(
+            f"pow: got the exponent {y.min()} for {x.dtype} numbers; expected >= 0, or convert with"
+            " x.astype(sg.float32)"
+        )
+    return np.power(x, y)
+
+
 pow = elementwise(
     "pow",
-    value=quiet(np.power),
+    value=_power,
     partials=_pow_partials,
     kernel=lambda k, x, y: k.pow(x, y),
     samples=uniform(0.5, 2, -2, 2),
@@ -220,6 +230,7 @@ def clip(x: Any, /, min: Any = None, max: Any = None) -> Tensor:
     for limit in (min, max):
         if isinstance(limit, float) and limit != limit:
             raise OptionError("clip: got nan as a limit; expected a number or None")
+    min, max = (limit if limit is None else as_tensor(limit, x.dtype) for limit in (min, max))
     if min is not None:
         x = where(x < min, min, x)
     return x if max is None else where(x > max, max, x)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import default_float, floating
 from ..errors import OptionError, ShapeError
 from ..graph.apply import apply
 from ..tensor import Tensor
@@ -17,9 +18,11 @@ from .declare import (
     check_dtype,
     normalize_axis,
     promote,
+    quiet,
     structured,
     unbroadcast,
 )
+from .movement import as_int
 
 
 @structured("matmul")
@@ -36,7 +39,10 @@ class _matmul:
         batch = broadcast_shapes("matmul", a.shape[:-2], b.shape[:-2])
         return TensorType((*batch, a.shape[-2], b.shape[-1]), a.dtype)
 
+    @quiet
     def value(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        if a.dtype.itemsize == 2 and a.dtype in floating:  # half precision adds up in single
+            return np.matmul(a.astype(default_float), b.astype(default_float)).astype(a.dtype)
         return np.matmul(a, b)
 
     def vjp(g: Tensor, out: Tensor, a: Tensor, b: Tensor) -> tuple:
@@ -55,7 +61,7 @@ class _matmul:
 
     def batch(batched: tuple, a: Tensor, b: Tensor) -> Tensor:
         if batched == (True, False) and a.ndim == 3 and b.ndim == 2:  # one product for all
-            rows = a.reshape((-1, a.shape[-1]))
+            rows = a.reshape((a.shape[0] * a.shape[1], a.shape[2]))
             return apply(_matmul, (rows, b)).reshape((*a.shape[:-1], b.shape[-1]))
         x, y = align(batched, (a, b))
         return apply(_matmul, (x, y))
@@ -107,9 +113,14 @@ def dot(a: Any, b: Any, /) -> Tensor:
 
 
 def vecdot(a: Any, b: Any, /, axis: int = -1) -> Tensor:
-    """The sum of a * b over an axis."""
+    """The sum of a * b over an axis of both, of equal size; the other axes broadcast."""
     a, b = promote(a, b, op="vecdot")
-    return (a * b).sum(axis=axis)
+    of_a, of_b = (normalize_axis(axis, x.ndim, "vecdot") for x in (a, b))
+    if a.shape[of_a] != b.shape[of_b]:
+        raise ShapeError(
+            f"vecdot: got shapes {a.shape} and {b.shape}; expected equal sizes along axis {axis}"
+        )
+    return (a.moveaxis(of_a, -1) * b.moveaxis(of_b, -1)).sum(axis=-1)
 
 
 def outer(a: Any, b: Any, /) -> Tensor:
@@ -121,12 +132,7 @@ def outer(a: Any, b: Any, /) -> Tensor:
 def tensordot(a: Any, b: Any, /, axes: int | tuple[Sequence[int], Sequence[int]] = 2) -> Tensor:
     """The sum over pairs of axes: the last n of a with the first n of b, or two lists."""
     a, b = promote(a, b, op="tensordot")
-    if isinstance(axes, int):
-        axes = (range(a.ndim - axes, a.ndim), range(axes))
-    of_a, of_b = (
-        [normalize_axis(i, x.ndim, "tensordot") for i in (ax if hasattr(ax, "__iter__") else (ax,))]
-        for ax, x in zip(axes, (a, b))
-    )
+    of_a, of_b = _paired_axes(a, b, axes)
     if [a.shape[i] for i in of_a] != [b.shape[i] for i in of_b]:
         raise ShapeError(
             f"tensordot: cannot sum over axes {of_a} of {a.shape} and {of_b} of {b.shape}: the"
@@ -139,6 +145,31 @@ def tensordot(a: Any, b: Any, /, axes: int | tuple[Sequence[int], Sequence[int]]
     columns = b.permute_dims(of_b + free_b).reshape((inner, _size(b, free_b)))
     shape = (*(a.shape[i] for i in free_a), *(b.shape[i] for i in free_b))
     return matmul(rows, columns).reshape(shape)
+
+
+def _paired_axes(a: Tensor, b: Tensor, axes: Any) -> tuple[list[int], list[int]]:
+    """The axes of `a` and those of `b` that tensordot sums over together."""
+    if not isinstance(axes, (tuple, list)):
+        count = as_int(axes, "axes", "tensordot", lowest=0)
+        if count > min(a.ndim, b.ndim):
+            raise ShapeError(
+                f"tensordot: got axes={count} for shapes {a.shape} and {b.shape}; expected at most"
+                f" {min(a.ndim, b.ndim)}"
+            )
+        return list(range(a.ndim - count, a.ndim)), list(range(count))
+    if len(axes) != 2:
+        raise OptionError(f"tensordot: got axes={axes!r}; expected an int or a pair of lists")
+    of_a, of_b = (
+        [normalize_axis(i, x.ndim, "tensordot") for i in (ax if _is_row(ax) else (ax,))]
+        for ax, x in zip(axes, (a, b))
+    )
+    if len(set(of_a)) != len(of_a) or len(set(of_b)) != len(of_b):
+        raise ShapeError(f"tensordot: axes={axes!r} names an axis twice; name each once")
+    return of_a, of_b
+
+
+def _is_row(axes: Any) -> bool:
+    return isinstance(axes, (tuple, list, range))
 
 
 def _size(x: Tensor, axes: Sequence[int]) -> int:
@@ -160,6 +191,12 @@ def einsum(subscripts: str, /, *operands: Any) -> Tensor:
     (tensor([[ 5., 11.],
             [11., 25.]]), tensor(5.))
     """
+    if not isinstance(subscripts, str):
+        raise OptionError(
+            f"einsum: got subscripts {subscripts!r}; expected a string such as 'ij,jk'"
+        )
+    if not operands:
+        raise OptionError(f"einsum: got {subscripts!r} and no operands; expected one or more")
     tensors = list(promote(*operands, op="einsum"))
     terms, output = _parse(subscripts, tensors)
     shapes = [np.broadcast_to(np.zeros(()), x.shape) for x in tensors]
@@ -185,11 +222,12 @@ def _parse(subscripts: str, tensors: Sequence[Tensor]) -> tuple[list[str], str]:
     """The axes of operands and result as letters, with `...` spelled out."""
     inputs, arrow, output = subscripts.replace(" ", "").partition("->")
     terms = inputs.split(",")
-    letters = [c for c in inputs + output if c not in ".,"]
-    if len(terms) != len(tensors) or not all(c.isalpha() for c in letters):
+    bare = [t.replace("...", "", 1) for t in (*terms, output)]
+    letters = "".join(bare)
+    if len(terms) != len(tensors) or not (letters.isascii() and all(map(str.isalpha, letters))):
         raise OptionError(
             f"einsum: got {subscripts!r} for {len(tensors)} operands; expected one comma-separated"
-            " term of letters for each"
+            " term of letters for each, with at most one `...` in it"
         )
     spare = [c for c in map(chr, range(ord("A"), ord("z") + 1)) if c.isalpha() and c not in letters]
     rank = max([x.ndim - len(t) + 3 for t, x in zip(terms, tensors) if "..." in t], default=0)
@@ -204,6 +242,11 @@ def _parse(subscripts: str, tensors: Sequence[Tensor]) -> tuple[list[str], str]:
                 f" operand has shape {x.shape}"
             )
         spelled.append(term)
+    if arrow and rank and "..." not in output:
+        raise OptionError(
+            f"einsum: the output {output!r} of {subscripts!r} lacks the `...` of the inputs, which"
+            f" stands for {rank} axes; add it, or sum over named axes"
+        )
     if arrow:
         return _checked(subscripts, spelled, tensors, output.replace("...", dots))
     joined = "".join(spelled)
@@ -217,10 +260,15 @@ def _checked(
     sizes: dict[str, int] = {}
     for term, x in zip(terms, tensors):
         for c, n in zip(term, x.shape):
+            if {x.shape[i] for i, d in enumerate(term) if d == c} != {n}:
+                raise ShapeError(
+                    f"einsum: {c!r} stands for axes of different sizes in the term {term!r} of"
+                    f" {subscripts!r}, whose operand has shape {x.shape}"
+                )
             if sizes.setdefault(c, n) not in (n, 1) and n != 1:
                 raise ShapeError(
-                    f"einsum: axis {c!r} of {subscripts!r} has sizes {sizes[c]} and {n}; they must"
-                    " agree"
+                    f"einsum: axis {c!r} of {subscripts!r} has sizes {sizes[c]} and {n} in operands"
+                    f" of shapes {', '.join(str(y.shape) for y in tensors)}; they must agree"
                 )
             sizes[c] = max(sizes[c], n)
     if not set(output) <= set(sizes) or len(set(output)) != len(output):

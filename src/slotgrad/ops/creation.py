@@ -5,6 +5,7 @@ Floating-point results are float32 unless dtype says otherwise; `arange` of ints
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import numpy as np
 from ..dtypes import as_dtype, default_float, default_int
 from ..errors import OptionError
 from ..tensor import Tensor, tensor
-from .declare import as_tensor, constant
-from .movement import as_shape, broadcast_to, reshape
+from .declare import as_tensor, broadcast_shapes, check_dtype, constant
+from .movement import as_int, as_number, as_shape, broadcast_to, reshape
+from .stop import clone
 
 
 def _made(array: np.ndarray, requires_grad: bool, name: str | None = None) -> Tensor:
@@ -21,10 +23,19 @@ def _made(array: np.ndarray, requires_grad: bool, name: str | None = None) -> Te
 
 
 def full(shape: Any, fill_value: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor with one value everywhere; the dtype is that of the value."""
-    value = as_tensor(fill_value).numpy()
-    kind = value.dtype if dtype is None else as_dtype(dtype)
-    return _made(np.full(as_shape(shape, "full"), value, kind), requires_grad)
+    """A tensor with one value everywhere; the dtype is that of the value.
+
+    The value may be a tensor that broadcasts to the shape; gradients flow back to it.
+    """
+    sizes = as_shape(shape, "full")
+    if isinstance(fill_value, Tensor):
+        value = fill_value if dtype is None else fill_value.astype(dtype)
+        filled = clone(broadcast_to(value, sizes))
+    else:
+        value = tensor(fill_value, dtype).numpy()
+        broadcast_shapes("full", value.shape, sizes)
+        filled = constant(np.broadcast_to(value, sizes).copy())
+    return filled.requires_grad_() if requires_grad else filled
 
 
 def zeros(shape: Any, *, dtype: Any = default_float, requires_grad: bool = False) -> Tensor:
@@ -65,7 +76,7 @@ def empty_like(x: Any, /, *, dtype: Any = None) -> Tensor:
 def full_like(x: Any, /, fill_value: Any, *, dtype: Any = None) -> Tensor:
     """`fill_value` everywhere, in the shape and dtype of `x`."""
     shape, kind = _of(x, dtype)
-    return constant(np.full(shape, fill_value, kind))
+    return full(shape, fill_value, dtype=kind)
 
 
 def arange(
@@ -77,19 +88,28 @@ def arange(
     """
     if stop is None:
         start, stop = 0, start
-    if step == 0 or any(n != n for n in (start, stop, step)):
-        raise OptionError(f"arange: got {start}, {stop}, step {step}; expected numbers, step not 0")
-    whole = all(isinstance(n, (int, np.integer)) for n in (start, stop, step))
+    given = {"start": start, "stop": stop, "step": step}
+    start, stop, step = (as_number(n, name, "arange") for name, n in given.items())
+    whole = all(isinstance(n, int) for n in (start, stop, step))
     kind = as_dtype(dtype) if dtype is not None else default_int if whole else default_float
-    return constant(np.arange(start, stop, step, dtype=kind))
+    check_dtype("arange", kind, "numeric")
+    if step == 0 or not all(abs(n) < 2**63 for n in (start, stop, step)):
+        raise OptionError(
+            f"arange: got {start}, {stop}, step {step}; expected numbers below 2**63, step not 0"
+        )
+    as_shape(max(math.ceil((stop - start) / step), 0), "arange")
+    return constant(np.arange(start, stop, step).astype(kind))  # counts in 64 bits
 
 
 def linspace(
     start: float, stop: float, /, num: int, *, dtype: Any = None, endpoint: bool = True
 ) -> Tensor:
     """`num` evenly spaced numbers from start to stop, stop included unless endpoint=False."""
-    if num < 0:
-        raise OptionError(f"linspace: got num={num}; expected an int >= 0")
+    as_shape(as_int(num, "num", "linspace", lowest=0), "linspace")
+    start, stop = as_number(start, "start", "linspace"), as_number(stop, "stop", "linspace")
+    if not math.isfinite(start) or not math.isfinite(stop):
+        raise OptionError(f"linspace: got {start} to {stop}; expected finite numbers")
+    start, stop = float(start), float(stop)
     kind = default_float if dtype is None else as_dtype(dtype)
     return constant(np.linspace(start, stop, num, endpoint=endpoint).astype(kind))
 
@@ -97,7 +117,10 @@ def linspace(
 def eye(n_rows: int, n_cols: int | None = None, /, *, k: int = 0, dtype: Any = None) -> Tensor:
     """Ones on diagonal k of a matrix of zeros."""
     kind = default_float if dtype is None else as_dtype(dtype)
-    return constant(np.eye(n_rows, n_cols, k, dtype=kind))
+    rows = as_int(n_rows, "n_rows", "eye", lowest=0)
+    columns = rows if n_cols is None else as_int(n_cols, "n_cols", "eye", lowest=0)
+    as_shape((rows, columns), "eye")
+    return constant(np.eye(rows, columns, max(-rows, min(as_int(k, "k", "eye"), columns)), kind))
 
 
 def meshgrid(*xs: Any, indexing: str = "xy") -> list[Tensor]:

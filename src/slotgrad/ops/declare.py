@@ -17,6 +17,7 @@ May import the floor.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -31,7 +32,7 @@ from ..dtypes import (
     integral,
     result_type,
 )
-from ..errors import BoundsError, DTypeError, ShapeError
+from ..errors import BoundsError, DTypeError, OptionError, ShapeError
 from ..graph.apply import apply
 from ..graph.node import TensorType, leaf
 from ..graph.op import Op
@@ -134,7 +135,10 @@ def check_dtype(op: str, dtype: np.dtype, accepts: str) -> None:
 
 def normalize_axis(axis: Any, ndim: int, op: str) -> int:
     """A non-negative axis, or BoundsError."""
-    from_end = axis.__index__()
+    try:
+        from_end = operator.index(axis)
+    except TypeError:
+        raise OptionError(f"{op}: got axis={axis!r}; expected an int") from None
     if not -ndim <= from_end < ndim:
         expected = f"{-ndim} to {ndim - 1}" if ndim else "none, the tensor has no axes"
         raise BoundsError(f"{op}: got axis {from_end} for {ndim} axes; expected {expected}")

@@ -33,7 +33,7 @@ from .declare import (
     structured,
     zeros_of,
 )
-from .movement import as_int, broadcast_to, cut, moveaxis, reshape
+from .movement import as_int, as_shape, broadcast_to, cut, moveaxis, reshape
 
 # -- the primitives ------------------------------------------------------------------------------
 
@@ -331,7 +331,7 @@ def setitem(x: Tensor, index: Any, values: Any, /) -> None:
         plain = tuple(e.numpy() if isinstance(e, Tensor) else e for e in entries)
         try:
             x.write("x[...] = values", plain, values)
-        except (IndexError, TypeError) as error:
+        except (IndexError, TypeError, ValueError) as error:
             if isinstance(error, UsageError):
                 raise
             raise _refused(error, Index(index, x.shape).arrays) from None
@@ -504,5 +504,6 @@ def one_hot(indices: Any, num_classes: int, /, dtype: Any = "float32") -> Tensor
             [1., 0., 0.]])
     """
     found = _indices(indices, "one_hot")
-    classes = np.arange(as_int(num_classes, "num_classes", "one_hot", lowest=0))
+    count = as_int(num_classes, "num_classes", "one_hot", lowest=0)
+    classes = np.arange(*as_shape((count,), "one_hot"))
     return (found[..., None] == constant(classes)).astype(dtype)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..config import modes
-from ..errors import DTypeError, GradientError, ShapeError
+from ..errors import DTypeError, GradientError, ShapeError, UsageError
 from ..tensor import Tensor, is_tensor
 from ..tree import flatten, unflatten
 from . import arithmetic, compare, contract, creation, functions, index, movement, reduce, stop
@@ -149,6 +149,11 @@ def _counterpart(name: str) -> Any:
 def _with_arrays(name: str, f: Any, args: Any, options: dict[str, Any]) -> Any:
     """A NumPy function that we lack: it computes, where no tape runs."""
     leaves, structure = flatten((args, options))
+    if any(map(is_tensor, flatten(options.get("out"))[0])):
+        raise UsageError(
+            f"numpy.{name}: got a tensor as out, which would change unseen by the tape; assign the"
+            " result instead: x[...] = ..."
+        )
     if modes.grad and any(is_tensor(x) and x.requires_grad for x in leaves):
         raise GradientError(
             f"numpy.{name} has no derivative here and would lose the gradient; use an sg function,"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import OptionError, ShapeError
+from ..errors import BoundsError, OptionError, ShapeError
 from ..graph.apply import apply
 from ..tensor import Tensor
 from .arithmetic import where
@@ -65,16 +65,18 @@ def as_number(value: Any, name: str, op: str) -> int | float:
     if isinstance(value, (float, np.floating)) and value == value:
         return float(value)
     try:
-        return operator.index(value)
-    except TypeError:
+        found = operator.index(value)
+        float(found)  # raises where no float is as large
+    except (TypeError, OverflowError):
         raise OptionError(f"{op}: got {name}={value!r}; expected a number") from None
+    return found
 
 
 def as_list(xs: Any, op: str) -> list[Any]:
     """The tensors that an operation joins."""
     if not isinstance(xs, (list, tuple, Tensor, np.ndarray)):
         raise OptionError(f"{op}: got a {type(xs).__name__}; expected a list or tuple of tensors")
-    return list(xs)
+    return list(as_tensor(xs) if isinstance(xs, np.ndarray) else xs)
 
 
 @structured("reshape", accepts="any", view=True)
@@ -403,6 +405,10 @@ def flatten(x: Any, /, start_axis: int = 0, end_axis: int = -1) -> Tensor:
         return reshape(x, (1,))
     first = normalize_axis(start_axis, x.ndim, "flatten")
     last = normalize_axis(end_axis, x.ndim, "flatten")
+    if last < first:
+        raise BoundsError(
+            f"flatten: got axes {first} to {last}; expected an end not before the start"
+        )
     size = math.prod(x.shape[first : last + 1])
     return reshape(x, (*x.shape[:first], size, *x.shape[last + 1 :]))
 

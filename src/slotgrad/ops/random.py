@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from ..config import modes
-from ..dtypes import as_dtype, default_float, default_int, float64, floating
+from ..dtypes import as_dtype, default_float, default_int, finfo, float64, floating, iinfo, integral
 from ..errors import DTypeError, OptionError, ShapeError
 from ..graph.apply import apply
 from ..tensor import Tensor, tensor
 from .declare import TensorType, as_tensor, constant, structured
-from .movement import as_shape, concat
+from .movement import as_int, as_number, as_shape, broadcast_to, concat
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -40,7 +40,12 @@ _lock = threading.Lock()
 def philox(key: int, first: int, count: int) -> np.ndarray:
     """Blocks first ... first + count - 1 under a key: uint32 of shape (count, 4)."""
     numbers = np.arange(count, dtype=np.uint64) + np.uint64(first)
-    c = [numbers & _LOW, numbers >> _HALF, np.zeros_like(numbers), np.zeros_like(numbers)]
+    zeros = np.zeros_like(numbers)
+    return philox_rounds([numbers & _LOW, numbers >> _HALF, zeros, zeros], key)
+
+
+def philox_rounds(c: list[np.ndarray], key: int) -> np.ndarray:
+    """The blocks of counters whose four 32-bit words are the arrays of `c`."""
     k0, k1 = key & 0xFFFFFFFF, key >> 32
     for _ in range(10):
         p0, p1 = c[0] * np.uint64(_MULTIPLIERS[0]), c[2] * np.uint64(_MULTIPLIERS[1])
@@ -102,8 +107,12 @@ def get_state() -> Tensor:
 
 def set_state(saved: Tensor) -> None:
     """Go back to a state that `get_state` returned."""
-    if saved.shape != (2,):
-        raise ShapeError(f"random.set_state: got shape {saved.shape}; expected (2,)")
+    saved = as_tensor(saved)
+    if saved.shape != (2,) or saved.dtype != state.dtype:
+        raise ShapeError(
+            f"random.set_state: got shape {saved.shape}, dtype {saved.dtype}; expected (2,), uint64"
+            " as get_state returns it"
+        )
     state.write("random.set_state", ..., saved)
 
 
@@ -111,13 +120,14 @@ def set_state(saved: Tensor) -> None:
 
 
 def _unit(shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
-    """Numbers k * 2**-24 (float64: k * 2**-53) in [0, 1)."""
+    """Numbers k * 2**-p in [0, 1), where p is the precision of the dtype in bits."""
     if dtype == float64:
         words = random_bits((2, *shape))
         high = (words[0] >> 5).astype(float64)
         low = (words[1] >> 6).astype(float64)
         return (high * 2.0**26 + low) * 2.0**-53
-    fraction = (random_bits(shape) >> 8).astype(default_float) * 2.0**-24
+    precision = finfo(dtype).nmant + 1
+    fraction = (random_bits(shape) >> (32 - precision)).astype(default_float) * 2.0**-precision
     return fraction.astype(dtype)
 
 
@@ -136,7 +146,10 @@ def uniform(
     dtype: Any = default_float,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Numbers uniformly distributed in [low, high)."""
+    """Numbers uniformly distributed in [low, high); rounding may give high itself."""
+    low, high = as_number(low, "low", "random.uniform"), as_number(high, "high", "random.uniform")
+    if not (low <= high and math.isfinite(high - low)):
+        raise OptionError(f"random.uniform: got [{low}, {high}); expected finite low <= high")
     u = _unit(as_shape(shape, "random.uniform"), _float(dtype, "uniform"))
     if (low, high) != (0.0, 1.0):
         u = u * (high - low) + low
@@ -152,7 +165,8 @@ def normal(
     requires_grad: bool = False,
 ) -> Tensor:
     """Numbers with a normal distribution, by the transformation of Box and Muller (1958)."""
-    if not std >= 0:
+    mean, std = as_number(mean, "mean", "random.normal"), as_number(std, "std", "random.normal")
+    if std < 0:
         raise OptionError(f"random.normal: got std={std}; expected a number >= 0")
     shape, kind = as_shape(shape, "random.normal"), _float(dtype, "normal")
     size = math.prod(shape)
@@ -169,30 +183,37 @@ def randint(low: int, high: int | None = None, shape: Any = (), *, dtype: Any = 
     """Integers uniformly distributed in [low, high); with one argument in [0, low)."""
     if high is None:
         low, high = 0, low
-    if not low < high:
-        raise OptionError(f"random.randint: got [{low}, {high}); expected low < high")
+    low, high = as_int(low, "low", "random.randint"), as_int(high, "high", "random.randint")
+    kind = default_int if dtype is None else as_dtype(dtype)
+    limits = iinfo(kind if kind in integral else default_int)
+    least, most = max(limits.min, -(2**63)), min(limits.max, 2**63 - 1)
+    if not least <= low < high <= most + 1 or high - low == 2**64:
+        raise OptionError(
+            f"random.randint: got [{low}, {high}) for dtype {kind}; expected low < high within"
+            f" [{least}, {most}]"
+        )
     words = random_bits((2, *as_shape(shape, "random.randint"))).astype("uint64")
     wide = (words[0] << 32) | words[1]  # 64 bits: the remainder's bias is below range / 2**64
-    found = (wide % (high - low)).astype(default_int) + low
-    return found if dtype is None else found.astype(dtype)
+    return ((wide % (high - low)).astype(default_int) + low).astype(kind)
 
 
 def permutation(x: Any) -> Tensor:
     """The integers below `x` in random order, or the tensor `x` with its rows so."""
     rows = None if isinstance(x, (int, np.integer)) else as_tensor(x)
-    count = int(x) if rows is None else len(rows)
+    count = as_int(x, "x", "random.permutation", lowest=0) if rows is None else len(rows)
+    as_shape((2, count), "random.permutation")
     words = random_bits((2, count)).astype("uint64")
     order = ((words[0] << 32) | words[1]).argsort()
     return order if rows is None else rows.take(order, axis=0)
 
 
 def bernoulli(p: Any = 0.5, shape: Any = None) -> Tensor:
-    """True with probability p, for each element of p or of `shape`."""
+    """True with probability p, for each element of p or of `shape`, to which p broadcasts."""
     p = as_tensor(p)
     shape = p.shape if shape is None else as_shape(shape, "random.bernoulli")
     if p.node.value is not None and not ((p.numpy() >= 0) & (p.numpy() <= 1)).all():
         raise OptionError(f"random.bernoulli: got p={p}; expected 0 <= p <= 1")
-    return _unit(shape, default_float) < p
+    return _unit(shape, default_float) < broadcast_to(p, shape)
 
 
 def choice(x: Any, shape: Any = (), replace: bool = True, p: Any = None) -> Tensor:
@@ -204,8 +225,8 @@ def choice(x: Any, shape: Any = (), replace: bool = True, p: Any = None) -> Tens
     rows = None if isinstance(x, (int, np.integer)) else as_tensor(x)
     count, shape = int(x) if rows is None else len(rows), as_shape(shape, "random.choice")
     size = math.prod(shape)
-    if count == 0 and size > 0:
-        raise OptionError("random.choice: got nothing to choose from; expected an element")
+    if count < 0 or (count == 0 and size > 0):
+        raise OptionError(f"random.choice: got {count} elements to choose from; expected some")
     if not replace:
         if size > count or p is not None:
             raise OptionError(
@@ -217,10 +238,11 @@ def choice(x: Any, shape: Any = (), replace: bool = True, p: Any = None) -> Tens
         found = randint(0, count, shape)
     else:
         weights = as_tensor(p).astype(float64)
-        if weights.shape != (count,) or abs(float(weights.sum()) - 1) > 1e-5:
+        total = float(weights.sum())
+        if weights.shape != (count,) or not abs(total - 1) <= 1e-5 or bool((weights < 0).any()):
             raise OptionError(
-                f"random.choice: got p of shape {weights.shape} with sum {weights.sum()}; expected"
-                f" {count} probabilities that add up to 1"
+                f"random.choice: got p of shape {weights.shape} with sum {total}; expected {count}"
+                " probabilities >= 0 that add up to 1"
             )
         ends = weights.cumsum()
         u = _unit((size,), float64) * ends[-1]

@@ -1,4 +1,6 @@
-"""Reductions, running sums and sorting.  May import the floor, declare and the elementwise files.
+"""Reductions, running sums and sorting.
+
+May import the floor, declare, movement and the elementwise files.
 
 axis is None (all axes), an axis or a tuple of axes; keepdims=True leaves the reduced axes in
 place with size 1.
@@ -12,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import as_dtype, default_int, floating, inexact, uint64
+from ..dtypes import as_dtype, default_float, default_int, floating, inexact, uint64
 from ..errors import OptionError, ShapeError
 from ..graph.apply import apply
 from ..tensor import Tensor
@@ -26,8 +28,10 @@ from .declare import (
     normalize_axis,
     number,
     promote,
+    quiet,
     structured,
 )
+from .movement import as_int, as_number
 
 Axis = int | tuple[int, ...] | None
 
@@ -59,6 +63,7 @@ class _sum:
     def type(x: TensorType, axis: tuple, keepdims: bool) -> TensorType:
         return TensorType(_reduced(x.shape, axis, keepdims), _sum_dtype(x.dtype))
 
+    @quiet
     def value(x: np.ndarray, axis: tuple, keepdims: bool) -> Any:
         if x.dtype.itemsize == 2 and x.dtype in floating:  # half precision adds up in single
             return np.sum(x, axis=axis, keepdims=keepdims, dtype=np.float32).astype(x.dtype)
@@ -173,6 +178,7 @@ class _cumsum:
     def type(x: TensorType, axis: int) -> TensorType:
         return TensorType(x.shape, _sum_dtype(x.dtype))
 
+    @quiet
     def value(x: np.ndarray, axis: int) -> np.ndarray:
         return np.cumsum(x, axis=axis, dtype=_sum_dtype(x.dtype))
 
@@ -191,7 +197,7 @@ class _cumsum:
 
 @structured("argsort", accepts="ordered")
 class _argsort:
-    """Stable: equal elements keep their order; nan comes last."""
+    """Stable: equal elements keep their order; nan counts as the largest."""
 
     def type(x: TensorType, axis: int, descending: bool) -> TensorType:
         check_dtype("argsort", x.dtype, "ordered")
@@ -229,28 +235,34 @@ def sum(x: Any, /, axis: Axis = None, dtype: Any = None, keepdims: bool = False)
     if dtype is not None:
         x = x.astype(dtype)
     axes = normalize_axes(axis, x.ndim, "sum")
-    total = apply(_sum, (x,), {"axis": axes, "keepdims": keepdims})
+    total = apply(_sum, (x,), {"axis": axes, "keepdims": bool(keepdims)})
     return total if dtype is None else total.astype(dtype)
 
 
 def max(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The largest element; nan if there is one.  Equal elements share the gradient."""
     x = as_tensor(x)
-    return apply(_max, (x,), {"axis": normalize_axes(axis, x.ndim, "max"), "keepdims": keepdims})
+    check_dtype("max", x.dtype, "ordered")
+    axes = normalize_axes(axis, x.ndim, "max")
+    return apply(_max, (x,), {"axis": axes, "keepdims": bool(keepdims)})
 
 
 def min(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The smallest element; nan if there is one.  Equal elements share the gradient."""
     x = as_tensor(x)
-    return apply(_min, (x,), {"axis": normalize_axes(axis, x.ndim, "min"), "keepdims": keepdims})
+    check_dtype("min", x.dtype, "ordered")
+    axes = normalize_axes(axis, x.ndim, "min")
+    return apply(_min, (x,), {"axis": axes, "keepdims": bool(keepdims)})
 
 
 def _arg(op: Any, x: Any, axis: int | None, keepdims: bool) -> Tensor:
     x = as_tensor(x)
+    check_dtype(op.name, x.dtype, "ordered")
     if axis is None:
         best = apply(op, (x.reshape((-1,)),), {"axis": 0, "keepdims": False})
         return best.reshape((1,) * x.ndim) if keepdims else best
-    return apply(op, (x,), {"axis": normalize_axis(axis, x.ndim, op.name), "keepdims": keepdims})
+    axis = normalize_axis(axis, x.ndim, op.name)
+    return apply(op, (x,), {"axis": axis, "keepdims": bool(keepdims)})
 
 
 def argmax(x: Any, /, axis: int | None = None, keepdims: bool = False) -> Tensor:
@@ -280,6 +292,8 @@ def _count(x: Tensor, axis: Axis, op: str) -> int:
 def mean(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over axes divided by the number of elements; integers become float32."""
     (x,) = promote(x, accepts="inexact", op="mean")
+    if x.dtype.itemsize == 2:  # the sum of half precision numbers may not fit one
+        return mean(x.astype(default_float), axis=axis, keepdims=keepdims).astype(x.dtype)
     return sum(x, axis=axis, keepdims=keepdims) / _count(x, axis, "mean")
 
 
@@ -289,6 +303,10 @@ def var(x: Any, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = 
     correction = 0 is the population's variance, 1 the unbiased estimate from a sample.
     """
     (x,) = promote(x, accepts="floating", op="var")
+    correction = as_number(correction, "correction", "var")
+    if x.dtype.itemsize == 2:
+        wide = x.astype(default_float)
+        return var(wide, axis=axis, correction=correction, keepdims=keepdims).astype(x.dtype)
     centred = x - mean(x, axis=axis, keepdims=True)
     squares = sum(centred * centred, axis=axis, keepdims=keepdims)
     return squares / builtins.max(_count(x, axis, "var") - correction, 0)
@@ -367,8 +385,8 @@ def norm(x: Any, /, ord: float = 2, axis: Axis = None, keepdims: bool = False) -
     """
     (x,) = promote(x, accepts="inexact", op="norm")
     axes = normalize_axes(axis, x.ndim, "norm")
-    if ord != ord:
-        raise OptionError("norm: got ord=nan; expected a number, inf or -inf")
+    ord = as_number(ord, "ord", "norm")
+    x = x.abs() if x.dtype.kind == "c" else x
     if ord in (math.inf, -math.inf):
         return (max if ord > 0 else min)(x.abs(), axis=axes, keepdims=keepdims)
     if ord == 0:
@@ -381,14 +399,15 @@ def norm(x: Any, /, ord: float = 2, axis: Axis = None, keepdims: bool = False) -
 
 
 def argsort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
-    """The indices that sort `x` along an axis.  Always stable."""
+    """The indices that sort `x` along an axis.  Always stable; nan counts as the largest."""
     x = as_tensor(x)
     axis = normalize_axis(axis, x.ndim, "argsort")
-    return apply(_argsort, (x,), {"axis": axis, "descending": descending})
+    check_dtype("argsort", x.dtype, "ordered")
+    return apply(_argsort, (x,), {"axis": axis, "descending": bool(descending)})
 
 
 def sort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
-    """`x` in order along an axis.  Always stable; nan comes last."""
+    """`x` in order along an axis.  Always stable; nan counts as the largest."""
     x = as_tensor(x)
     return x.take_along_axis(argsort(x, axis, descending), axis)
 
@@ -396,10 +415,10 @@ def sort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = Tru
 def topk(x: Any, k: int, /, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
     """The k largest (or smallest) elements along an axis in order, and their indices."""
     x = as_tensor(x)
-    axis = normalize_axis(axis, x.ndim, "topk")
+    axis, k = normalize_axis(axis, x.ndim, "topk"), as_int(k, "k", "topk")
     if not 0 <= k <= x.shape[axis]:
         raise OptionError(f"topk: got k={k}; expected 0 to {x.shape[axis]}, the size of the axis")
-    order = argsort(x, axis, descending=largest)
+    order = argsort(x, axis, descending=bool(largest))
     order = order[(slice(None),) * axis + (slice(0, k),)]
     return x.take_along_axis(order, axis), order
 
