@@ -210,6 +210,7 @@ class Index:
         self.between: list[int] = []  # the shape between cut and gather
         self.arrays: list[Tensor] = []
         self.axes: list[int] = []
+        self.separator: int | None = None  # a place in between that the gather shall pass over
         entries = _expand(index, shape)
         advanced = any(isinstance(e, (Tensor, Places)) for e in entries)
         for entry in entries:
@@ -217,7 +218,8 @@ class Index:
         broadcast_shapes("index", *[i.shape for i in self.arrays])
 
     def _read(self, entry: Any, shape: tuple[int, ...], advanced: bool) -> None:
-        if entry is None:
+        if entry is None or entry is Ellipsis:
+            self.separator = len(self.between) if entry is Ellipsis else self.separator
             self.between.append(1)
             return
         if isinstance(entry, Places) and entry.size is None:
@@ -264,7 +266,14 @@ class Index:
         """The elements that the index names."""
         x = cut(x, tuple(self.starts), tuple(self.sizes), tuple(self.steps))
         x = reshape(x, tuple(self.between))
-        return gather(x, self.arrays, tuple(self.axes)) if self.arrays else x
+        if not self.arrays:
+            return x
+        x = gather(x, self.arrays, tuple(self.axes))
+        if self.separator is None:
+            return x
+        rest = [i for i in range(len(self.between)) if i not in self.axes]
+        at = x.ndim - len(rest) + rest.index(self.separator)
+        return reshape(x, (*x.shape[:at], *x.shape[at + 1 :]))
 
     def numbers(self, shape: tuple[int, ...]) -> Tensor:
         """For each element of the result, its place in the flattened tensor of `shape`."""
@@ -287,7 +296,24 @@ def _expand(index: Any, shape: tuple[int, ...]) -> list[Any]:
     if len(dots) > 1:
         raise BoundsError("index: got several `...`; expected one")
     at = dots[0] if dots else len(entries)
-    return entries[:at] + [slice(None)] * (len(shape) - used) + entries[at + 1 :]
+    before, after = entries[:at], entries[at + 1 :]
+    if (
+        dots
+        and used == len(shape)
+        and _has_array(before + after)
+        and all(map(_picks, (before, after)))
+    ):
+        return [*before, Ellipsis, *after]  # for NumPy, `...` parts arrays even if it is no axis
+    return before + [slice(None)] * (len(shape) - used) + after
+
+
+def _has_array(entries: list[Any]) -> bool:
+    return any(isinstance(e, (Tensor, Places)) for e in entries)
+
+
+def _picks(entries: list[Any]) -> bool:
+    """Whether an entry takes part in a gather, beside an array somewhere."""
+    return any(not isinstance(e, slice) and e is not None for e in entries)
 
 
 def _entry(entry: Any) -> list[Any]:
