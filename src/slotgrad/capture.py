@@ -62,6 +62,7 @@ class Captured:
 
     region: Region
     result: Any  # as the function returned it
+    results: int  # number of tensors in it
     state: list[State]
     gradients: list[tuple[Tensor, Tensor | None]]  # the .grad that tensors have on exit
     absent: list[Tensor]  # the .grad that were None on entry, and asked for
@@ -253,7 +254,13 @@ def capture(
         (*results, *written, *kept),
     )
     return Captured(
-        region, result, states, gradients, list(recorder.absent.values()), recorder.guards
+        region,
+        result,
+        len(results),
+        states,
+        gradients,
+        list(recorder.absent.values()),
+        recorder.guards,
     )
 
 

@@ -20,11 +20,12 @@ from .capture import Captured, State, capture, placeholder
 from .config import changes, modes
 from .dtypes import as_dtype, default_complex, default_int, float64
 from .errors import OptionError, ShapeError, describe_site, user_site
-from .graph.node import Changed, TensorType, leaf
+from .graph.node import Changed, Node, TensorType, leaf
+from .graph.region import Region
 from .graph.show import Graph, graph
 from .ops.declare import as_tensor
 from .passes.pipeline import optimize
-from .targets.numpy import Program
+from .targets.numpy import Program as NumpyProgram
 from .tensor import Tensor, tensor
 from .tree import Structure, flatten, unflatten
 
@@ -47,7 +48,8 @@ class Variant:
     """The program for one kind of arguments, and what it holds for."""
 
     captured: Captured
-    program: Program
+    region: Region  # after the passes
+    program: Any
     structure: Structure
     outputs: list[Tensor | None]  # the result's leaves: a tensor, or None for what is below
     others: list[Any]  # the result's leaves that are no tensors
@@ -84,13 +86,15 @@ class Compiled:
     """What `sg.compile` returns: call it like the function.
 
     graph, code, state    the newest program's graph, its steps as text, and its state
+    kernels, llvm         its kernels, and its LLVM text
     cache_info()          hits, misses and number of programs
     map(*xs)              one call for each row of the arguments
     """
 
-    def __init__(self, f: Callable[..., Any], static_argnums: Sequence[int]) -> None:
+    def __init__(self, f: Callable[..., Any], static_argnums: Sequence[int], target: str) -> None:
         self.function = f
         self.static = frozenset(static_argnums)
+        self.target = target
         self._variants: OrderedDict[Any, list[Variant]] = OrderedDict()
         self._lock = threading.RLock()
         self._hits = self._misses = 0
@@ -161,10 +165,12 @@ class Compiled:
                 return self.function(*args, **kwargs)
 
             captured = capture(run, list(stand_ins.values()), _tensors)
+            region = optimize(captured.region)
             result_leaves, result_structure = flatten(captured.result)
             variant = Variant(
                 captured,
-                Program(optimize(captured.region)),
+                region,
+                self._program(captured, region),
                 result_structure,
                 [x if isinstance(x, Tensor) else None for x in result_leaves],
                 [None if isinstance(x, Tensor) else x for x in result_leaves],
@@ -174,6 +180,13 @@ class Compiled:
             )
             self._keep(key, variant)
             return variant
+
+    def _program(self, captured: Captured, region: Region) -> Any:
+        if self.target == "numpy":
+            return NumpyProgram(region)
+        place = {node: i for i, node in enumerate(captured.region.inputs)}
+        written = {captured.results + i: place[s.node] for i, s in enumerate(captured.written)}
+        return native_program(region, written)
 
     def _keep(self, key: Any, variant: Variant) -> None:
         self._newest = variant
@@ -192,11 +205,10 @@ class Compiled:
 
     def _run(self, variant: Variant, inputs: list[Any]) -> Any:
         captured = variant.captured
-        arrays = [_array(x) for x in inputs] + [s.value() for s in captured.state]
+        arrays = [_array(x, n) for x, n in zip(inputs, captured.region.inputs)]
+        arrays += [s.value() for s in captured.state]
         values = variant.program(arrays)
-        count = (
-            len(values) - len(captured.written) - sum(g is not None for _, g in captured.gradients)
-        )
+        count = captured.results
         written = values[count : count + len(captured.written)]
         for state, value in zip(captured.written, written):
             _write_back(state, value)
@@ -247,7 +259,18 @@ class Compiled:
     @property
     def code(self) -> str:
         """The steps of the program over its slots: `v[12] = tanh(v[10])  # float32[64, 256]`."""
+        return str(NumpyProgram(self._inspected().region))
+
+    @property
+    def kernels(self) -> str:
+        """What the machine code does, a line for each kernel."""
         return str(self._inspected().program)
+
+    @property
+    def llvm(self) -> str:
+        """The newest program's LLVM text; empty if nothing in it is native."""
+        library = getattr(self._inspected().program, "library", None)
+        return "" if library is None else library.text
 
     @property
     def state(self) -> list[State]:
@@ -263,13 +286,17 @@ class Compiled:
 
 
 def compile(
-    f: Callable[..., Any] | None = None, *, static_argnums: int | Sequence[int] = ()
+    f: Callable[..., Any] | None = None,
+    *,
+    static_argnums: int | Sequence[int] = (),
+    target: str = "llvm",
 ) -> Any:
     """Capture a function of tensors and run it as one program from then on.
 
     f               takes tensors, arrays, Python numbers and trees of them; may call backward(),
                     an optimiser's step(), sg.grad, and change tensors in place
     static_argnums  arguments whose value is built into the program
+    target          "llvm": machine code; "numpy": operation by operation, to compare with
 
     The first call with arguments of new shapes, dtypes or static values captures; later calls
     replay.  Tensors from outside are read when the program runs and written back to their own
@@ -282,15 +309,24 @@ def compile(
     (10.0, (7.0, 2.0))
     """
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    if target not in ("llvm", "numpy"):
+        raise OptionError(f"compile: got target {target!r}; expected 'llvm' or 'numpy'")
     if f is None:
-        return lambda g: Compiled(g, numbers)
+        return lambda g: Compiled(g, numbers, target)
     if isinstance(f, Compiled):
         f = f.function
     if not callable(f):
         raise OptionError(
             f"compile: got {f!r} at {describe_site(user_site())}; expected a function"
         )
-    return Compiled(f, numbers)
+    return Compiled(f, numbers, target)
+
+
+def native_program(region: Region, written: dict[int, int]) -> Any:
+    """The machine code for a region.  LLVM is loaded when the first one is made."""
+    from .runtime.program import Program
+
+    return Program(region, written)
 
 
 # -- arguments and results -------------------------------------------------------------------------
@@ -318,10 +354,10 @@ def _placeholder(x: Any, numbers: bool) -> Tensor:
     return placeholder(TensorType(x.shape, as_dtype(x.dtype)))
 
 
-def _array(x: Any) -> Any:
+def _array(x: Any, node: Node) -> np.ndarray:
     if isinstance(x, Tensor):
         return x._value("a compiled function")
-    return np.asarray(x)
+    return np.asarray(x, node.type.dtype)
 
 
 def _returned(value: np.ndarray, numbers: bool) -> Any:
@@ -332,11 +368,12 @@ def _tensors(result: Any) -> list[Tensor]:
     return [x for x in flatten(result)[0] if isinstance(x, Tensor)]
 
 
-def _write_back(state: State, value: np.ndarray) -> None:
+def _write_back(state: State, value: np.ndarray | None) -> None:
     """Into the state's own buffer; tapes that still need the old value notice."""
     holder = state.tensor._grad if state.gradient else state.tensor
     assert holder is not None
-    holder.node.value[...] = value
+    if value is not None:  # else the program has written it
+        holder.node.value[...] = value
     holder._renew(Changed("a compiled function", None))
 
 

@@ -123,3 +123,17 @@ def test_tape_and_transformation_agree(program):
     for x, g in zip(leaves, expected):
         found = np.zeros(x.shape) if x.grad is None else x.grad.numpy()
         np.testing.assert_allclose(found, g.numpy(), rtol=1e-12, atol=1e-15)
+
+
+@settings(max_examples=60, deadline=None)
+@given(programs())
+def test_compiled_program_agrees_with_eager(program):
+    steps, shapes, seed = program
+    arrays = inputs_for(shapes, seed)
+    both = sg.value_and_grad(lambda a, b: run(steps, a, b), argnums=(0, 1))
+    value, gradients = both(*map(sg.tensor, arrays))
+    for target in ("llvm", "numpy"):
+        found, found_gradients = sg.compile(both, target=target)(*arrays)
+        np.testing.assert_allclose(found.numpy(), value.numpy(), rtol=1e-9, atol=1e-12)
+        for g, expected in zip(found_gradients, gradients):
+            np.testing.assert_allclose(g.numpy(), expected.numpy(), rtol=1e-8, atol=1e-10)

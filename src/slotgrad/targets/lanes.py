@@ -222,7 +222,7 @@ class Lanes:
             # 32-bit constants too are written with the 64 bits of their value.
             bits = struct.pack(">d", math.nan if rounded != rounded else rounded)
             text = f"0x{bits.hex().upper()}"
-        elif int(number) != number:
+        elif not float(number).is_integer():
             raise InternalError(f"compile: a kernel expression mixes {number} with {dtype}")
         else:
             text = str(int(number))
@@ -301,7 +301,7 @@ class Lanes:
         nearest integer comes out, and 0 for nan."""
         wanted, dtype = as_dtype(dtype), computed(dtype)
         y = self._convert(x, dtype)
-        return self._unpack(self._pack(y, wanted), wanted) if wanted in _HALF else y
+        return self.unpack(self.pack(y, wanted), wanted) if wanted in _HALF else y
 
     def _convert(self, x: Value, dtype: np.dtype) -> Value:
         source, target = x.dtype, dtype
@@ -344,7 +344,7 @@ class Lanes:
         self.line(f"{name}.all = sub i64 {stop}, {i}")
         self.line(f"{name}.here = call i64 @llvm.umin.i64(i64 {name}.all, i64 {self.lanes})")
         self.line(f"{name}.byte = trunc i64 {name}.here to i8")  # the shortest lanes will do
-        left = self._spread(f"{name}.byte", np.dtype("i1"))
+        left = self.splat(f"{name}.byte", np.dtype("i1"))
         lanes = ", ".join(f"i8 {lane}" for lane in range(self.lanes))
         self.line(f"{name} = icmp ult <{self.lanes} x i8> <{lanes}>, {left.name}")
         return Value(name, bool_, self)
@@ -354,28 +354,28 @@ class Lanes:
         dtype = as_dtype(dtype)
         memory = f"<{self.lanes} x {stored(dtype)}>"
         at = self._element_pointer(dtype, pointer, i)
-        raw = self._in_memory(dtype)
+        raw = self.in_memory(dtype)
         if mask is None:
             x = self.emit(raw, f"load {memory}, ptr {at}, align {dtype.itemsize}", pure=False)
-            return self._unpack(x, dtype)
-        function = f"@llvm.masked.load.{self._memory_suffix(dtype)}"
+            return self.unpack(x, dtype)
+        function = f"@llvm.masked.load.{self.memory_suffix(dtype)}"
         masks = self.type(bool_)
         self.module.declare(f"{memory} {function}(ptr, i32, {masks}, {memory})")
         arguments = f"ptr {at}, i32 {dtype.itemsize}, {mask}, {memory} zeroinitializer"
-        return self._unpack(
+        return self.unpack(
             self.emit(raw, f"call {memory} {function}({arguments})", pure=False), dtype
         )
 
     def store(self, x: Value, dtype: Any, pointer: str, i: str, mask: Value | None = None) -> None:
         """Write the elements i, i + 1, ... of an array, where the mask holds."""
         dtype = as_dtype(dtype)
-        packed = self._pack(x, dtype)
+        packed = self.pack(x, dtype)
         memory = f"<{self.lanes} x {stored(dtype)}>"
         at = self._element_pointer(dtype, pointer, i)
         if mask is None:
             self.line(f"store {memory} {packed.name}, ptr {at}, align {dtype.itemsize}")
             return
-        function = f"@llvm.masked.store.{self._memory_suffix(dtype)}"
+        function = f"@llvm.masked.store.{self.memory_suffix(dtype)}"
         self.module.declare(f"void {function}({memory}, ptr, i32, {self.type(bool_)})")
         arguments = f"{memory} {packed.name}, ptr {at}, i32 {dtype.itemsize}, {mask}"
         self.line(f"call void {function}({arguments})")
@@ -385,9 +385,9 @@ class Lanes:
         dtype = as_dtype(dtype)
         name = self.fresh()
         self.line(f"{name} = load {stored(dtype)}, ptr {pointer}, align {dtype.itemsize}")
-        return self._unpack(self._spread(name, self._in_memory(dtype)), dtype)
+        return self.unpack(self.splat(name, self.in_memory(dtype)), dtype)
 
-    def _spread(self, name: str, dtype: np.dtype) -> Value:
+    def splat(self, name: str, dtype: np.dtype) -> Value:
         vector = self.type(dtype)
         one = self.fresh()
         self.line(f"{one} = insertelement {vector} poison, {element(dtype)} {name}, i32 0")
@@ -399,17 +399,17 @@ class Lanes:
         self.line(f"{name} = getelementptr {stored(dtype)}, ptr {pointer}, i64 {i}")
         return name
 
-    def _in_memory(self, dtype: np.dtype) -> np.dtype:
+    def in_memory(self, dtype: np.dtype) -> np.dtype:
         """The dtype of what is loaded and stored: bits of 16-bit floats, bytes of booleans."""
         if dtype in _HALF:
             return _UINT16
         return np.dtype("u1") if dtype == bool_ else dtype
 
-    def _memory_suffix(self, dtype: np.dtype) -> str:
+    def memory_suffix(self, dtype: np.dtype) -> str:
         kind = "i" if stored(dtype).startswith("i") else "f"
         return f"v{self.lanes}{kind}{8 * dtype.itemsize}.p0"
 
-    def _unpack(self, x: Value, dtype: np.dtype) -> Value:
+    def unpack(self, x: Value, dtype: np.dtype) -> Value:
         """What was loaded, as it is computed with."""
         if dtype == bool_:
             return x != 0
@@ -419,7 +419,7 @@ class Lanes:
             return self._from_half(x)
         return x
 
-    def _pack(self, x: Value, dtype: np.dtype) -> Value:
+    def pack(self, x: Value, dtype: np.dtype) -> Value:
         """What was computed, as it is stored."""
         if dtype == bool_:
             return self._convert(x, np.dtype("u1"))
@@ -431,7 +431,7 @@ class Lanes:
         return self._to_half(x) if dtype == float16 else x
 
     def _from_half(self, x: Value) -> Value:
-        if self.host.converts_half:
+        if self.host.has_half:
             half = f"<{self.lanes} x half>"
             name = self.emit(_UINT16, f"bitcast {x} to {half}").name
             return self.emit(float32, f"fpext {half} {name} to {self.type(float32)}")
@@ -444,7 +444,7 @@ class Lanes:
         return self.from_bits(scaled | ((bits & 0x8000) << 16))
 
     def _to_half(self, x: Value) -> Value:
-        if self.host.converts_half:
+        if self.host.has_half:
             half = f"<{self.lanes} x half>"
             name = self.emit(float32, f"fptrunc {x} to {half}").name
             return self.emit(_UINT16, f"bitcast {half} {name} to {self.type(_UINT16)}")

@@ -1,0 +1,1 @@
+"""Kernels: what a region becomes before a target writes code for it."""

@@ -1,0 +1,214 @@
+"""The kernel IR: buffers, strided views of them, and a closed set of statements.
+
+    Loop       elementwise expressions over every index of a shape
+    Reduce     one axis combined to a number
+    Product    matrix products, batched
+    HostCall   an operation that runs outside of native code, on arrays
+
+Movement costs nothing: permuting, broadcasting, slicing and most reshaping only make another
+view.  Statements run in order; targets walk them.  May import the floor.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..graph.node import Node
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory of `size` elements.  role says whose it is:
+
+    input     array number `index` of the call
+    output    a new array, number `index` of the results
+    constant  the array `value`
+    arena     ours, at `offset` bytes once the memory is planned
+    """
+
+    dtype: np.dtype
+    size: int
+    role: str
+    index: int = -1
+    value: np.ndarray | None = None
+    offset: int = -1
+    alias: Buffer | None = None  # an arena buffer that is an input's memory after all
+
+    @property
+    def place(self) -> Buffer:
+        """The buffer whose memory this is."""
+        return self if self.alias is None else self.alias
+
+    @property
+    def bytes(self) -> int:
+        return self.size * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class View:
+    """Elements of a buffer: element (i, j, ...) is number offset + i * strides[0] + ..."""
+
+    buffer: Buffer
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int = 0
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.buffer.dtype
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the elements follow each other in row-major order."""
+        if 0 in self.shape:
+            return True
+        pairs = zip(self.shape, self.strides, row_major(self.shape))
+        return all(n == 1 or s == expected for n, s, expected in pairs)
+
+    def permuted(self, axes: tuple[int, ...]) -> View:
+        return View(
+            self.buffer,
+            tuple(self.shape[i] for i in axes),
+            tuple(self.strides[i] for i in axes),
+            self.offset,
+        )
+
+    def broadcast(self, shape: tuple[int, ...]) -> View:
+        added = len(shape) - len(self.shape)
+        pairs = zip(self.shape, self.strides, shape[added:])
+        strides = tuple(0 if n == 1 and m != 1 else s for n, s, m in pairs)
+        return View(self.buffer, shape, (0,) * added + strides, self.offset)
+
+    def cut(self, starts: tuple[int, ...], sizes: tuple[int, ...], steps: tuple[int, ...]) -> View:
+        offset = self.offset + sum(a * s for a, s in zip(starts, self.strides))
+        return View(self.buffer, sizes, tuple(s * d for s, d in zip(self.strides, steps)), offset)
+
+    def reshaped(self, shape: tuple[int, ...]) -> View:
+        """The same elements in another shape; the view must be contiguous."""
+        return View(self.buffer, shape, row_major(shape), self.offset)
+
+
+def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides of contiguous elements."""
+    return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
+
+
+def whole(buffer: Buffer, shape: tuple[int, ...]) -> View:
+    """All of a buffer."""
+    return View(buffer, shape, row_major(shape))
+
+
+@dataclass
+class Loop:
+    """For every index of `shape`: load the inputs, compute the nodes, store the outputs.
+
+    inputs maps nodes to views of the loop's shape (or of a shape that broadcasts to it);
+    nodes are elementwise and in order; outputs are some of them, or inputs to be copied.
+    """
+
+    shape: tuple[int, ...]
+    inputs: dict[Node, View]
+    nodes: list[Node]
+    outputs: list[tuple[Node, View]] = field(default_factory=list)
+
+    @property
+    def reads(self) -> list[View]:
+        return list(self.inputs.values())
+
+    @property
+    def writes(self) -> list[View]:
+        return [view for _, view in self.outputs]
+
+    def __str__(self) -> str:
+        names = " ".join(n.op.name for n in self.nodes if n.op) or "copy"
+        return f"loop {self.shape}: {names}"
+
+
+@dataclass
+class Reduce:
+    """out = x combined ("add", "max", "min") over axis `axis`, in out's dtype."""
+
+    combine: str
+    x: View
+    axis: int
+    out: View
+
+    @property
+    def reads(self) -> list[View]:
+        return [self.x]
+
+    @property
+    def writes(self) -> list[View]:
+        return [self.out]
+
+    def __str__(self) -> str:
+        return f"reduce {self.combine} {self.x.shape} over axis {self.axis}"
+
+
+@dataclass
+class Product:
+    """c = a @ b over the last two axes; leading axes are those of c."""
+
+    a: View
+    b: View
+    c: View
+
+    @property
+    def reads(self) -> list[View]:
+        return [self.a, self.b]
+
+    @property
+    def writes(self) -> list[View]:
+        return [self.c]
+
+    def __str__(self) -> str:
+        return f"product {self.a.shape} @ {self.b.shape}"
+
+
+@dataclass
+class HostCall:
+    """An operation applied to arrays by Python; its results are copied into `outs`."""
+
+    node: Node
+    inputs: list[View]
+    outs: list[View]
+
+    @property
+    def reads(self) -> list[View]:
+        return self.inputs
+
+    @property
+    def writes(self) -> list[View]:
+        return self.outs
+
+    def __str__(self) -> str:
+        return f"call {self.node.op.name if self.node.op else ''}"
+
+
+Statement = Loop | Reduce | Product | HostCall
+
+
+@dataclass
+class Kernels:
+    """A region in kernels.
+
+    outputs   where each output of the region ends up: a view, of an `output` buffer or, for
+              results written back to an input, of that `input` buffer
+    """
+
+    statements: list[Statement]
+    outputs: list[View]
+    buffers: list[Buffer]
+    arena_bytes: int = 0
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.statements))
+
+
+def accesses(statement: Any) -> set[Buffer]:
+    """The buffers that a statement reads or writes."""
+    return {v.buffer for v in (*statement.reads, *statement.writes)}

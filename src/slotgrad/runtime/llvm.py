@@ -1,0 +1,221 @@
+"""LLVM text to machine code in this process.
+
+>>> library = compile_text("define i32 @three() {\\n  ret i32 3\\n}")
+>>> import ctypes
+>>> ctypes.CFUNCTYPE(ctypes.c_int32)(library.address("three"))()
+3
+
+The text comes with explicit vectors, so no pass of LLVM's middle end runs: code selection alone
+gives the same speed in a third of the time.  All objects live in one MCJIT engine, which costs
+0.04 ms an object, not 0.5 ms.  Functions of two texts may bear the same name: in the engine
+each is followed by a digest of its text.
+
+May import errors, runtime.host, runtime.cache.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import re
+import threading
+from functools import cache
+from typing import Any
+
+import llvmlite
+import llvmlite.binding as llvm
+
+from ..errors import InternalError
+from . import cache as disk
+from .host import Host
+from .host import host as this_host
+
+_OPT = 2  # of code generation; 1 to 3 give the same speed, 0 code twice as slow
+_DECLARED = re.compile(r"^declare [^\n]*?@([\w.$]+)\(", re.MULTILINE)
+_POSITION = re.compile(r"<string>:(\d+):(\d+): error: ([^\n]*)")
+
+_lock = threading.RLock()  # guards the engine and the table of libraries
+_libraries: dict[str, Library] = {}  # MCJIT cannot let go of an object, so neither do we
+
+
+class Library:
+    """The functions of one text, compiled.  Made by `compile_text`; lives with the process.
+
+    text    the LLVM text
+    size    bytes of the object
+    cached  whether the object came from the disk
+    """
+
+    def __init__(self, text: str, key: str, machine: Host, code: bytes, cached: bool) -> None:
+        self.text = text
+        self.host = machine
+        self.size = len(code)
+        self.cached = cached
+        self._key = key
+        self._reference = None
+        if _runs_here(machine):
+            # The reference owns the memory that the engine reads.
+            self._reference = llvm.ObjectFileRef.from_data(code)
+            _engine().add_object_file(self._reference)
+            _engine().finalize_object()
+
+    def address(self, name: str) -> int:
+        """Where a function starts."""
+        if self._reference is None:
+            raise InternalError(
+                f"compile: {name} was compiled for {self.host.name}, not to run here"
+            )
+        with _lock:
+            found = _engine().get_function_address(_symbol(name, self._key))
+        if not found:
+            raise InternalError(f"compile: the text defines no function @{name}")
+        return found
+
+    def assembly(self) -> str:
+        """The machine code as text; compiled anew, since objects do not keep it."""
+        with _lock:
+            return _machine(self.host).emit_assembly(_parse(self.text, self._key, self.host))
+
+
+def compile_text(text: str, *, host: Host | None = None) -> Library:
+    """The functions that LLVM text defines, compiled and loaded.
+
+    host    another machine to compile for: the library then cannot run, only show its assembly
+
+    Functions that the text declares must exist in this process or in the C mathematics library.
+    The same text gives the same library.  Raises InternalError, with the offending line, for
+    text that LLVM refuses; running such text would end the process.
+    """
+    machine = host or this_host()
+    key = disk.key(
+        text, machine.triple, machine.name, machine.features, llvmlite.__version__, f"opt {_OPT}"
+    )
+    with _lock:
+        if key in _libraries:
+            return _libraries[key]
+        if _runs_here(machine):
+            _provide(_DECLARED.findall(text))
+        stored = disk.default().load(key)
+        code = stored
+        if code is None:
+            code = _machine(machine).emit_object(_parse(text, key, machine))
+            disk.default().store(key, code)
+        library = _libraries[key] = Library(text, key, machine, code, stored is not None)
+        return library
+
+
+# -- text to module ------------------------------------------------------------------------------
+
+
+def _parse(text: str, key: str, machine: Host) -> Any:
+    """The verified module, its functions renamed to what they are called in the engine."""
+    _initialize()
+    try:
+        module = llvm.parse_assembly(text, context=llvm.create_context())
+    except RuntimeError as error:
+        raise _refused(text, str(error)) from None
+    module.triple = machine.triple
+    module.data_layout = str(_machine(machine).target_data)
+    try:
+        module.verify()
+    except RuntimeError as error:
+        raise _refused(text, str(error)) from None
+    for function in module.functions:
+        if not function.is_declaration and function.linkage == llvm.Linkage.external:
+            function.name = _symbol(function.name, key)
+    return module
+
+
+def _symbol(name: str, key: str) -> str:
+    return f"{name}.{key[:16]}"
+
+
+def _refused(text: str, report: str) -> InternalError:
+    """The error for a text, naming the line.
+
+    The parser tells the position; the verifier quotes instructions, and we look for the first.
+    """
+    lines = text.splitlines()
+    position = _POSITION.search(report)
+    if position:
+        number, reason = int(position[1]), position[3]
+    else:
+        reason, *quoted = [line.strip() for line in report.splitlines()]
+        stripped = [line.strip() for line in lines]
+        number = next((stripped.index(q) + 1 for q in quoted if q and q in stripped), 0)
+        if not number:
+            return InternalError(f"compile: LLVM refuses the text: {'; '.join([reason, *quoted])}")
+    line = lines[number - 1].strip() if number <= len(lines) else ""
+    return InternalError(f"compile: LLVM refuses line {number}, `{line}`: {reason}")
+
+
+# -- functions from outside ----------------------------------------------------------------------
+
+
+@cache
+def _c_libraries() -> tuple[ctypes.CDLL, ...]:
+    """Where a declared function may come from: this process, the mathematics library."""
+    found = []
+    for name in (None, ctypes.util.find_library("m"), "ucrtbase"):
+        try:
+            found.append(ctypes.CDLL(name))
+        except (OSError, TypeError):  # Windows has no library of the process; others no ucrtbase
+            continue
+    return tuple(found)
+
+
+def _provide(names: list[str]) -> None:
+    """Tell LLVM the addresses of functions; a missing one would end the process at linking."""
+    for name in names:
+        if name.startswith("llvm."):
+            continue
+        for library in _c_libraries():
+            function = getattr(library, name, None)
+            if function is not None:
+                llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
+                break
+        else:
+            raise InternalError(f"compile: there is no function {name} in this process or libm")
+
+
+# -- LLVM's own objects --------------------------------------------------------------------------
+
+
+@cache
+def _initialize() -> None:
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+
+
+def _runs_here(machine: Host) -> bool:
+    return machine.processor == this_host().processor
+
+
+def _new_machine(machine: Host) -> Any:
+    _initialize()
+    here = _runs_here(machine)
+    return llvm.Target.from_triple(machine.triple).create_target_machine(
+        cpu=machine.name,
+        features=machine.features,
+        opt=_OPT,
+        # Position-independent code for x86 refers to its constants in ways that MCJIT mislinks.
+        reloc="static" if machine.triple.startswith("x86") else "default",
+        codemodel="jitdefault" if here else "default",
+        jit=here,
+    )
+
+
+@cache
+def _machine(machine: Host) -> Any:
+    """The target machine that writes objects and assembly; not the engine's (see there)."""
+    return _new_machine(machine)
+
+
+@cache
+def _engine() -> Any:
+    """The engine that holds all code.
+
+    It owns its target machine: using that after the engine is gone would crash, and so would
+    collecting it, hence a machine of its own.
+    """
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _new_machine(this_host()))

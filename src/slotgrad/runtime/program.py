@@ -1,0 +1,158 @@
+"""A program: native functions over one arena, with host calls between them.
+
+The native functions get a table of addresses: a scratch, then every buffer.  Arena and constants
+stay where they are; inputs and outputs are entered at each call.  May import the floor, kernel,
+targets and the rest of runtime.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..config import capturing
+from ..errors import InternalError
+from ..graph.apply import reapply
+from ..graph.node import leaf
+from ..graph.region import Region
+from ..kernel.build import build
+from ..kernel.ir import Buffer, HostCall, View
+from ..kernel.memory import ALIGNMENT, plan_memory
+from ..targets.llvm import Native, Writer
+from ..tensor import Tensor
+from .host import host
+from .llvm import Library, compile_text
+
+
+class Program:
+    """Computes the outputs of a region from arrays for its inputs.
+
+    written   output number -> number of the input whose memory it goes to; a call returns None
+              in its place
+    """
+
+    def __init__(self, region: Region, written: dict[int, int] | None = None) -> None:
+        self.written = written or {}
+        self.kernels = plan_memory(build(region, self.written))
+        buffers = self.kernels.buffers
+        self._arena = _aligned(self.kernels.arena_bytes)
+        self._table = np.zeros(1 + len(buffers), np.uint64)
+        self._inputs = [b for b in buffers if b.role == "input"]
+        self._outputs = [v for v in self.kernels.outputs if v.buffer.role == "output"]
+        self._entries = {b: i + 1 for i, b in enumerate(buffers)}
+        self._arrays: dict[Any, np.ndarray] = {}
+        for b in buffers:
+            if b.role == "constant":
+                self._enter(b, np.ascontiguousarray(b.value).reshape(-1))
+            elif b.role == "arena" and b.offset >= 0:
+                part = self._arena[b.offset : b.offset + b.bytes]
+                self._enter(b, part.view(b.dtype))
+        self.library, self._steps = self._compile()
+        self._lock = threading.Lock()
+
+    def _enter(self, buffer: Any, array: np.ndarray) -> None:
+        self._arrays[buffer] = array
+        self._table[self._entries[buffer]] = _address(array)
+
+    def _compile(self) -> tuple[Library | None, list[Any]]:
+        """The native code, and the steps of a call: native functions and host calls."""
+        writer = Writer(self.kernels, host())
+        names: list[str | HostCall] = []
+        pending: list[Native] = []
+        for statement in [*self.kernels.statements, None]:
+            if statement is None or isinstance(statement, HostCall):
+                if pending:
+                    names.append(f"segment{len(names)}")
+                    writer.segment(names[-1], pending)
+                    pending = []
+                if statement is not None:
+                    names.append(statement)
+            else:
+                pending.append(statement)
+        if all(isinstance(n, HostCall) for n in names):
+            return None, names
+        library = compile_text(writer.module.text)
+        self._scratch = _aligned(writer.scratch)
+        self._table[0] = _address(self._scratch)
+        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+        return library, [kind(library.address(n)) if isinstance(n, str) else n for n in names]
+
+    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray | None]:
+        """The outputs, in new arrays; inputs that are written to are changed in place."""
+        with self._lock:
+            given = [_readable(a, b) for a, b in zip(arrays, self._inputs)]
+            for buffer, array in zip(self._inputs, given):
+                self._enter(buffer, array.reshape(-1))
+            made = {}
+            for view in self._outputs:
+                made[view] = np.empty(view.shape, view.dtype)
+                self._enter(view.buffer, made[view].reshape(-1))
+            for b in self._entries:
+                if b.alias is not None:
+                    self._enter(b, self._arrays[b.alias])
+            self._run()
+            for number in self.written.values():
+                if given[number] is not arrays[number]:  # it was not contiguous
+                    arrays[number][...] = given[number]
+            return [
+                None if i in self.written else made[v] for i, v in enumerate(self.kernels.outputs)
+            ]
+
+    def _run(self) -> None:
+        table = self._table.ctypes.data
+        for step in self._steps:
+            if isinstance(step, HostCall):
+                self._call(step)
+            else:
+                step(table)
+
+    # -- host calls --------------------------------------------------------------------------------
+
+    def _array(self, view: View) -> np.ndarray:
+        """The elements of a view, in the memory where they are."""
+        flat = self._arrays[view.buffer][view.offset :]
+        strides = tuple(s * view.dtype.itemsize for s in view.strides)
+        return np.lib.stride_tricks.as_strided(flat, view.shape, strides)
+
+    def _call(self, call: HostCall) -> None:
+        node, op = call.node, call.node.op
+        assert op is not None
+        values = [self._array(v) for v in call.inputs]
+        if op.again is None:
+            with np.errstate(all="ignore"):
+                result = op.value(*values, **node.attrs)
+        else:  # a user's function: it runs as in eager mode
+            with capturing(None):
+                out = reapply(op, tuple(Tensor(leaf(v.copy())) for v in values), node.attrs)
+            result = tuple(y.numpy() for y in out) if isinstance(out, tuple) else out.numpy()
+        results = result if isinstance(result, tuple) else (result,)
+        for view, value in zip(call.outs, results):
+            self._array(view)[...] = value
+
+    def __str__(self) -> str:
+        return str(self.kernels)
+
+
+def _aligned(bytes: int) -> np.ndarray:
+    """Uninitialized memory that begins on a cache line."""
+    raw = np.empty(bytes + ALIGNMENT, np.uint8)
+    start = -_address(raw) % ALIGNMENT
+    return raw[start : start + bytes]
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
+
+
+def _readable(array: np.ndarray, buffer: Buffer) -> np.ndarray:
+    """An array as native code reads it: contiguous, aligned, of the buffer's size and dtype."""
+    if array.size != buffer.size or array.dtype != buffer.dtype:
+        raise InternalError(
+            f"a program got {array.dtype} of size {array.size} as input {buffer.index}; expected"
+            f" {buffer.dtype} of size {buffer.size}"
+        )
+    return np.require(array, requirements=("C", "A"))

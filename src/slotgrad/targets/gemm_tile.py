@@ -1,0 +1,327 @@
+"""What a matrix product is made of: an emitter of LLVM text, the register tile, packed panels.
+
+`Emit` appends the lines of one function.  `multiply` is the loop over k that keeps a tile of
+the result in vector registers.  `pack` copies a panel of B, transposing it if need be, so that
+the rows of the tile's columns lie one behind the other.  Widths, strides and masks are static;
+loops are Python `for` statements over a generator:
+
+    for i in emit.loop(0, "%n"):
+        emit.store(emit.load(emit.at("%x", i)), emit.at("%y", i))
+
+Intrinsics need no declaration (LLVM 19 and later).  May import nothing of the package.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Index = int | str  # a number known now, or the SSA name of an i64
+ZERO = "zeroinitializer"
+
+
+class Emit:
+    """The text of one LLVM function, line by line, with vectors of `lanes` floats of `dtype`.
+
+    `scalar` and `vector` are the names of the types, `block` the label of the current block.
+    Index arithmetic on numbers known now is done now.
+    """
+
+    def __init__(self, dtype: np.dtype, lanes: int, fused: bool):
+        self.lanes, self.size, self.fused = lanes, dtype.itemsize, fused
+        self.scalar = {4: "float", 8: "double"}[dtype.itemsize]
+        self.vector = f"<{lanes} x {self.scalar}>"
+        self.block = "entry"
+        self._suffix = f"v{lanes}f{8 * dtype.itemsize}"
+        self._lines: list[str] = []
+        self._entry: dict[str, str] = {}
+        self._names = 0
+
+    def text(self, header: str) -> str:
+        """The function with its header, `define ... (...)`."""
+        entry = [f"  {name} = {text}" for text, name in self._entry.items()]
+        return "\n".join([f"{header} {{", "entry:", *entry, *self._lines, "}", ""])
+
+    # -- lines and blocks ----------------------------------------------------------------
+
+    def line(self, text: str) -> None:
+        self._lines.append(f"  {text}")
+
+    def name(self) -> str:
+        self._names += 1
+        return f"%v{self._names}"
+
+    def value(self, text: str) -> str:
+        """Append `name = text` with a new name and return the name."""
+        name = self.name()
+        self.line(f"{name} = {text}")
+        return name
+
+    def once(self, text: str) -> str:
+        """The value of an instruction on arguments of the function, computed at its entry."""
+        return self._entry.setdefault(text, f"%e{len(self._entry)}")
+
+    def label(self) -> str:
+        self._names += 1
+        return f"b{self._names}"
+
+    def begin(self, label: str) -> None:
+        self._lines.append(f"{label}:")
+        self.block = label
+
+    def jump(self, label: str) -> None:
+        self.line(f"br label %{label}")
+
+    def branch(self, condition: str, then: str, otherwise: str) -> None:
+        self.line(f"br i1 {condition}, label %{then}, label %{otherwise}")
+
+    def reserve(self) -> int:
+        """Room for lines that name values defined further down: a loop's phis.  See `fill`."""
+        self._lines.append("")
+        return len(self._lines) - 1
+
+    def fill(self, place: int, lines: Sequence[str]) -> None:
+        self._lines[place] = "\n".join(f"  {text}" for text in lines)
+
+    def loop(self, first: Index, last: Index, step: int = 1) -> Iterator[Index]:
+        """The statement's body is emitted once, and runs for first, first + step, ... < last."""
+        if isinstance(first, int) and isinstance(last, int) and last - first <= step:
+            yield from [first] * (first < last)
+            return
+        before, head, leave = self.block, self.label(), self.label()
+        if isinstance(first, int) and isinstance(last, int):
+            self.jump(head)
+        else:
+            self.branch(self.value(f"icmp slt i64 {first}, {last}"), head, leave)
+        self.begin(head)
+        i, phi = self.name(), self.reserve()
+        yield i
+        following = self.value(f"add nsw i64 {i}, {step}")
+        self.fill(phi, [f"{i} = phi i64 [{first}, %{before}], [{following}, %{self.block}]"])
+        self.branch(self.value(f"icmp slt i64 {following}, {last}"), head, leave)
+        self.begin(leave)
+
+    # -- indices and addresses -----------------------------------------------------------
+
+    def add(self, a: Index, b: Index) -> Index:
+        if isinstance(a, int) and isinstance(b, int):
+            return a + b
+        return a if b == 0 else b if a == 0 else self.value(f"add nsw i64 {a}, {b}")
+
+    def sub(self, a: Index, b: Index) -> Index:
+        if isinstance(a, int) and isinstance(b, int):
+            return a - b
+        return a if b == 0 else self.value(f"sub nsw i64 {a}, {b}")
+
+    def mul(self, a: Index, b: int) -> Index:
+        if isinstance(a, int):
+            return a * b
+        if b == 0:
+            return 0
+        return a if b == 1 else self.value(f"mul nsw i64 {a}, {b}")
+
+    def divide(self, a: Index, b: int) -> tuple[Index, Index]:
+        """Quotient and remainder of an index that is not negative."""
+        if isinstance(a, int):
+            return divmod(a, b)
+        return self.value(f"udiv i64 {a}, {b}"), self.value(f"urem i64 {a}, {b}")
+
+    def smaller(self, a: Index, b: Index) -> Index:
+        if isinstance(a, int) and isinstance(b, int):
+            return min(a, b)
+        return self.value(f"call i64 @llvm.smin.i64(i64 {a}, i64 {b})")
+
+    def larger(self, a: Index, b: Index) -> Index:
+        if isinstance(a, int) and isinstance(b, int):
+            return max(a, b)
+        return self.value(f"call i64 @llvm.smax.i64(i64 {a}, i64 {b})")
+
+    def at(self, pointer: str, offset: Index) -> str:
+        """The address of element number `offset` behind a pointer."""
+        if offset == 0:
+            return pointer
+        return self.value(f"getelementptr {self.scalar}, ptr {pointer}, i64 {offset}")
+
+    def element(self, pointer: str, row: Index, stride: int, column: Index) -> str:
+        """The address of pointer[row * stride + column]."""
+        return self.at(pointer, self.add(self.mul(row, stride), column))
+
+    # -- vectors -------------------------------------------------------------------------
+
+    def mask(self, count: int) -> str | None:
+        """The first `count` lanes; None stands for all."""
+        if count >= self.lanes:
+            return None
+        return f"<{', '.join(f'i1 {int(i < count)}' for i in range(self.lanes))}>"
+
+    def splat(self, number: float) -> str:
+        """A constant in all lanes."""
+        number = float(np.float32(number)) if self.size == 4 else number
+        bits = struct.pack(">d", number).hex().upper()  # LLVM writes float in the double's digits
+        return f"splat ({self.scalar} 0x{bits})"
+
+    def load(self, pointer: str, mask: str | None = None) -> str:
+        """A vector from memory; lanes outside the mask are not read, and 0."""
+        if mask is None:
+            return self.value(f"load {self.vector}, ptr {pointer}, align {self.size}")
+        lanes = f"<{self.lanes} x i1> {mask}, {self.vector} {ZERO}"
+        function = f"@llvm.masked.load.{self._suffix}.p0"
+        return self.value(f"call {self.vector} {function}(ptr {pointer}, i32 {self.size}, {lanes})")
+
+    def store(self, value: str, pointer: str, mask: str | None = None) -> None:
+        """A vector to memory; lanes outside the mask are not written."""
+        if mask is None:
+            self.line(f"store {self.vector} {value}, ptr {pointer}, align {self.size}")
+            return
+        lanes = f"i32 {self.size}, <{self.lanes} x i1> {mask}"
+        function = f"@llvm.masked.store.{self._suffix}.p0"
+        self.line(f"call void {function}({self.vector} {value}, ptr {pointer}, {lanes})")
+
+    def broadcast(self, pointer: str) -> str:
+        """One element in all lanes: folds into the operand of the multiplication on AVX-512."""
+        number = self.value(f"load {self.scalar}, ptr {pointer}, align {self.size}")
+        first = self.value(f"insertelement {self.vector} poison, {self.scalar} {number}, i64 0")
+        return self.shuffle(first, "poison", [0] * self.lanes)
+
+    def shuffle(self, a: str, b: str, lanes: Sequence[int]) -> str:
+        """Lanes of a, numbered from 0, and of b, numbered behind those of a."""
+        order = f"<{len(lanes)} x i32> <{', '.join(f'i32 {i}' for i in lanes)}>"
+        return self.value(f"shufflevector {self.vector} {a}, {self.vector} {b}, {order}")
+
+    def fma(self, a: str, b: str, c: str) -> str:
+        """a * b + c; in two roundings where the host has no such instruction (not a call)."""
+        if not self.fused:
+            return self.value(
+                f"fadd {self.vector} {self.value(f'fmul {self.vector} {a}, {b}')}, {c}"
+            )
+        v = self.vector
+        return self.value(f"call {v} @llvm.fma.{self._suffix}({v} {a}, {v} {b}, {v} {c})")
+
+    def prefetch(self, pointer: str) -> None:
+        """Ask for a cache line that will be written."""
+        self.line(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 1, i32 3, i32 1)")
+
+
+@dataclass(frozen=True)
+class Strided:
+    """Elements pointer[i * outer + k * depth]: i a row of A or a lane of B, k summed over."""
+
+    pointer: str
+    outer: int
+    depth: int
+
+
+Start = tuple[str, list[str]]  # a block that jumps to the loop, the accumulators it comes with
+
+
+def multiply(
+    emit: Emit, rows: int, masks: Sequence[str | None], a: Strided, b: Strided,
+    trips: Index, head: str, starts: Sequence[Start],
+) -> list[str]:  # fmt: skip
+    """acc[i][v] += sum over k of a[i, k] * b[k, v * lanes ...] for a tile of registers.
+
+    The loop begins with label `head`, to which every block of `starts` has jumped; trips >= 1.
+    No unrolling over k: with 20 and more independent chains it gains nothing.
+    """
+    vectors = len(masks)
+    before = [block for block, _ in starts]
+    pa, pb, count, *acc = (emit.name() for _ in range(3 + rows * vectors))
+    emit.begin(head)
+    phis = emit.reserve()
+    loaded = [emit.load(emit.at(pb, v * emit.lanes), mask) for v, mask in enumerate(masks)]
+    total = []
+    for i in range(rows):
+        x = emit.broadcast(emit.at(pa, i * a.outer))
+        total += [emit.fma(x, y, acc[i * vectors + v]) for v, y in enumerate(loaded)]
+    steps = emit.at(pa, a.depth), emit.at(pb, b.depth), emit.value(f"add nsw i64 {count}, 1")
+
+    def phi(kind: str, name: str, entering: Sequence[Index], again: str) -> str:
+        pairs = [*zip(entering, before), (again, head)]
+        return f"{name} = phi {kind} " + ", ".join(f"[{x}, %{block}]" for x, block in pairs)
+
+    lines = [
+        phi("ptr", pa, [a.pointer] * len(starts), steps[0]),
+        phi("ptr", pb, [b.pointer] * len(starts), steps[1]),
+        phi("i64", count, [0] * len(starts), steps[2]),
+    ]
+    for j, name in enumerate(acc):
+        lines.append(phi(emit.vector, name, [values[j] for _, values in starts], total[j]))
+    emit.fill(phis, lines)
+    leave = emit.label()
+    emit.branch(emit.value(f"icmp slt i64 {steps[2]}, {trips}"), head, leave)
+    emit.begin(leave)
+    return total
+
+
+def pack_function(name: str, emit: Emit, b: Strided, ragged: int, tail: int, width: int) -> str:
+    """The text of `void @name(ptr b, ptr to, i64 whole, i64 rest, i64 depth)`, which copies
+
+        to[k * width + j] = b[j, k]    for k < depth and j < whole * lanes + rest * ragged
+
+    rest is 0 or 1; the lanes behind the ragged ones are set to 0.  Where b lies with k along
+    its rows (b.depth = 1), squares of lanes x lanes are transposed in registers; `tail` is the
+    size of the last one, if there is one (a depth that lacks it is a multiple of the lanes).
+    """
+    lanes = emit.lanes
+
+    def rows(pointer: str, to: str, count: int) -> None:
+        for k in emit.loop(0, "%depth"):
+            row = emit.load(emit.at(pointer, emit.mul(k, b.depth)), emit.mask(count))
+            emit.store(row, emit.at(to, emit.mul(k, width)))
+
+    def square(pointer: str, to: str, count: int, k: Index, size: int) -> None:
+        corner, out = emit.at(pointer, k), emit.at(to, emit.mul(k, width))
+        lines = [emit.load(emit.at(corner, j * b.outer), emit.mask(size)) for j in range(count)]
+        for i, column in enumerate(transpose(emit, lines + [ZERO] * (lanes - count))[:size]):
+            emit.store(column, emit.at(out, i * width))
+
+    def squares(pointer: str, to: str, count: int) -> None:
+        full = emit.value(f"and i64 %depth, {-lanes}")
+        for k in emit.loop(0, full, lanes):
+            square(pointer, to, count, k, lanes)
+        for k in emit.loop(full, "%depth", lanes) if tail else ():
+            square(pointer, to, count, k, tail)
+
+    copy = squares if b.depth == 1 and b.outer != 1 else rows
+    for v in emit.loop(0, "%whole"):
+        first = emit.mul(v, lanes)
+        copy(emit.at(b.pointer, emit.mul(first, b.outer)), emit.at("%to", first), lanes)
+    for _ in emit.loop(0, "%rest") if ragged else ():
+        first = emit.mul("%whole", lanes)
+        copy(emit.at(b.pointer, emit.mul(first, b.outer)), emit.at("%to", first), ragged)
+    emit.line("ret void")
+    parameters = "ptr noalias %b, ptr noalias %to, i64 %whole, i64 %rest, i64 %depth"
+    return emit.text(f"define internal void @{name}({parameters}) nounwind")
+
+
+def transpose(emit: Emit, rows: list[str]) -> list[str]:
+    """The columns of a square of vectors, each step one shuffle within or of 128-bit parts.
+
+    First the small squares inside each 128-bit part, then the parts as elements: on x86 these
+    shuffles cost half of those that cross parts one element at a time.
+    """
+    part = min(16 // emit.size, emit.lanes)  # elements in 128 bits
+
+    def split(rows: list[str], block: int, span: int) -> list[str]:
+        """Transpose blocks of `block` lanes inside every `span` lanes: even and odd ones apart."""
+        if len(rows) == 1:
+            return rows
+        pairs = list(zip(rows[::2], rows[1::2]))
+        halves = []
+        for odd in (0, block):
+            lanes = [
+                source + start + i
+                for start in range(0, emit.lanes, span)
+                for source in (0, emit.lanes)
+                for i in range(span)
+                if i & block == odd
+            ]
+            halves.append(split([emit.shuffle(x, y, lanes) for x, y in pairs], block, span))
+        return [column for pair in zip(*halves) for column in pair]
+
+    inside = [split(rows[g : g + part], 1, part) for g in range(0, len(rows), part)]
+    across = [split(list(column), part, emit.lanes) for column in zip(*inside)]
+    return [column for group in zip(*across) for column in group]

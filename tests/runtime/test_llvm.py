@@ -1,0 +1,155 @@
+"""Text to machine code: it runs, its faults are told, its objects are found again."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from slotgrad.errors import InternalError
+from slotgrad.runtime import cache as disk
+from slotgrad.runtime.host import Host, host
+from slotgrad.runtime.llvm import compile_text
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLOTGRAD_CACHE", str(tmp_path))
+
+
+def constant(number: int) -> str:
+    return f"define i32 @number() {{\n  ret i32 {number}\n}}\n"
+
+
+def run(library, name="number", *arguments, kind=ctypes.c_int32):
+    return ctypes.CFUNCTYPE(kind, *[kind] * len(arguments))(library.address(name))(*arguments)
+
+
+def test_host():
+    machine = host()
+    assert host() is machine
+    assert machine.name and machine.cores >= 1
+    assert machine.vector_bytes in (16, 32, 64)
+    assert machine.lanes("float32") * 4 == machine.vector_bytes
+    assert Host("haswell", vector_bytes=32).lanes("float64") == 4
+
+
+def test_runs_and_is_shared():
+    library = compile_text(constant(101))
+    assert run(library) == 101
+    assert compile_text(constant(101)) is library
+    assert library.text == constant(101)
+    assert library.size > 0 and not library.cached
+
+
+def test_texts_do_not_share_names():
+    first, second = compile_text(constant(102)), compile_text(constant(103))
+    assert (run(first), run(second)) == (102, 103)
+
+
+def test_narrower_code_for_this_processor_runs():
+    narrow = replace(host(), vector_bytes=16, has_fma=False)
+    assert run(compile_text(constant(104), host=narrow)) == 104
+
+
+def test_a_function_of_libm():
+    text = """declare double @cbrt(double)
+define double @root(double %x) {
+  %y = call double @cbrt(double %x)
+  ret double %y
+}
+"""
+    assert run(compile_text(text), "root", 27.0, kind=ctypes.c_double) == pytest.approx(3)
+
+
+def test_a_missing_function_is_an_error_not_the_end():
+    text = """declare double @no_such_function(double)
+define double @f(double %x) {
+  %y = call double @no_such_function(double %x)
+  ret double %y
+}
+"""
+    with pytest.raises(InternalError, match="no_such_function"):
+        compile_text(text)
+
+
+def test_an_unknown_name_is_an_error():
+    with pytest.raises(InternalError, match="@other"):
+        compile_text(constant(105)).address("other")
+
+
+def test_a_syntax_error_names_the_line():
+    text = "define i32 @f() {\n  %x = add i32 1, 2\n  ret i64 %x\n}"
+    with pytest.raises(InternalError, match=r"line 3, `ret i64 %x`: .*i32"):
+        compile_text(text)
+
+
+def test_a_malformed_module_names_the_line():
+    text = """define i32 @f(i1 %c) {
+entry:
+  br i1 %c, label %a, label %b
+a:
+  %x = add i32 1, 2
+  br label %b
+b:
+  ret i32 %x
+}"""
+    with pytest.raises(InternalError, match=r"line 5, `%x = add i32 1, 2`: .*dominate"):
+        compile_text(text)
+
+
+def test_other_machines_show_assembly():
+    text = """define <4 x float> @twice(<4 x float> %x) {
+  %y = fadd <4 x float> %x, %x
+  ret <4 x float> %y
+}
+"""
+    assert "addps" in compile_text(text).assembly()
+    arm = Host("cortex-a72", has_fma=True, triple="aarch64-unknown-linux-gnu")
+    library = compile_text(text, host=arm)
+    assert "fadd\tv0.4s" in library.assembly()
+    with pytest.raises(InternalError, match="cortex-a72"):
+        library.address("twice")
+
+
+def test_threads():
+    def work(i):
+        return run(compile_text(constant(200 + i % 10)))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(40))) == [200 + i % 10 for i in range(40)]
+
+
+CHILD = """
+import ctypes
+from slotgrad.runtime.llvm import compile_text
+library = compile_text("define i32 @number() {\\n  ret i32 106\\n}\\n")
+value = ctypes.CFUNCTYPE(ctypes.c_int32)(library.address("number"))()
+print(value, library.cached)
+"""
+
+
+def child() -> str:
+    command = [sys.executable, "-c", CHILD]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_objects_are_found_on_disk():
+    compile_text(constant(106))
+    assert disk.info().entries == 1
+    assert child() == "106 True"
+    (entry,) = disk.info().directory.iterdir()
+    entry.write_bytes(entry.read_bytes()[:-1])
+    assert child() == "106 False"
+    assert child() == "106 True"
+
+
+def test_two_processes_compile_the_same():
+    command = [sys.executable, "-c", CHILD]
+    children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert all(c.communicate(timeout=60)[0].startswith("106 ") for c in children)
+    assert disk.info().entries == 1
