@@ -64,7 +64,8 @@ class Captured:
     result: Any  # as the function returned it
     results: int  # number of tensors in it
     state: list[State]
-    gradients: list[tuple[Tensor, Tensor | None]]  # the .grad that tensors have on exit
+    gradients: list[tuple[Tensor, Tensor | None]]  # the .grad on exit: kept, or none
+    used_up: list[Tensor]  # whose .grad the function threw away on entry and made anew
     absent: list[Tensor]  # the .grad that were None on entry, and asked for
     guards: list[tuple[Callable[[], Any], Any]]  # what was read from Python, and its value
 
@@ -204,6 +205,10 @@ class Capture:
         """Remember the gradient that `x` had on entry, before it changes."""
         self.first_gradients.setdefault(id(x), (x, x._grad))
 
+    def met(self, x: Tensor) -> bool:
+        """Whether the function asked for the gradient that `x` had on entry."""
+        return id(x) in self.absent or id(x) in self.gradient_states
+
     # -- guards -----------------------------------------------------------------------------------
 
     def depend(self, read: Callable[[], Any]) -> None:
@@ -247,6 +252,9 @@ def capture(
         gradients = recorder.restore()
     states = [*recorder.states.values(), *recorder.gradient_states.values()]
     written = [s.new for s in states if s.new is not None]
+    # a .grad that the function itself resets is nobody's but its own
+    used_up = [x for x, g in gradients if g is not None and not recorder.met(x)]
+    gradients = [(x, g) for x, g in gradients if g is None or recorder.met(x)]
     kept = [g.node for _, g in gradients if g is not None]
     _refuse_aliases(states)
     region = Region(
@@ -259,6 +267,7 @@ def capture(
         len(results),
         states,
         gradients,
+        used_up,
         list(recorder.absent.values()),
         recorder.guards,
     )

@@ -20,7 +20,7 @@ from .capture import Captured, State, capture, placeholder
 from .config import changes, modes
 from .dtypes import as_dtype, default_complex, default_int, float64
 from .errors import OptionError, ShapeError, describe_site, user_site
-from .graph.node import Changed, Node, TensorType, leaf
+from .graph.node import NO_ATTRS, Changed, Consumed, Node, TensorType, leaf
 from .graph.region import Region
 from .graph.show import Graph, graph
 from .ops.declare import as_tensor
@@ -66,6 +66,12 @@ class Variant:
             and read_names() == seen_names
             and self._guards_hold()
         )
+
+    def consumed(self, x: Tensor, function: str) -> Tensor:
+        """What `.grad` is after a call that used the gradient up: reading it raises."""
+        node = Node(None, (), NO_ATTRS, None, False)
+        node.type, node.fate = x.node.type, Consumed(function)
+        return Tensor(node)
 
     def _guards_hold(self) -> bool:
         """Modules are asked again only after some module has changed."""
@@ -205,7 +211,7 @@ class Compiled:
 
     def _run(self, variant: Variant, inputs: list[Any]) -> Any:
         captured = variant.captured
-        arrays = [_array(x, n) for x, n in zip(inputs, captured.region.inputs)]
+        arrays: list[Any] = [_array(x, n) for x, n in zip(inputs, captured.region.inputs)]
         arrays += [s.value() for s in captured.state]
         values = variant.program(arrays)
         count = captured.results
@@ -215,6 +221,8 @@ class Compiled:
         gradients = iter(values[count + len(captured.written) :])
         for x, g in captured.gradients:
             x._grad = None if g is None else Tensor(leaf(next(gradients)))
+        for x in captured.used_up:
+            x._grad = variant.consumed(x, self.__name__)
         results = iter(values[:count])
         filled = [
             other if y is None else _returned(next(results), variant.numbers)

@@ -49,7 +49,7 @@ class Node:
     )  # fmt: skip
 
     # set on few nodes, so kept out of the slots
-    fate: Freed | Changed | None = None
+    fate: Freed | Changed | Consumed | None = None
     owner: weakref.ref[Any] | None = None
     name: str | None = None
     weak: type | None = None  # a Python number's type: takes the dtype of what it meets
@@ -111,6 +111,12 @@ class Changed(NamedTuple):
 
     action: str
     site: tuple | None
+
+
+class Consumed(NamedTuple):
+    """Fate of a gradient that a compiled function used up without keeping it."""
+
+    function: str
 
 
 NO_ATTRS: dict[str, Any] = {}

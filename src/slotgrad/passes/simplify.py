@@ -6,19 +6,58 @@ only where the zero's sign cannot matter.  May import the floor.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
 
+from ..graph.apply import symbolic
 from ..graph.node import Node
+from ..graph.op import Op
 from ..graph.region import Region, constant_node, rewrite
 
 LARGEST_FOLDED = 1 << 16  # bytes; larger results of constants are computed by the program
 
 
 def simplify(region: Region) -> Region:
-    """Drop what does nothing and compute what is known."""
-    return rewrite(region, _rule)
+    """Drop what does nothing, compute what is known, and turn products instead of results."""
+    return rewrite(_turned_products(region), _rule)
+
+
+def _turned_products(region: Region) -> Region:
+    """(a @ b).mT is b.mT @ a.mT: products read their operands either way at no cost.
+
+    Only where nobody else wants a @ b, which would be computed twice.
+    """
+    users = Counter(i for node in region.nodes for i in node.inputs)
+    users.update(region.outputs)
+    single = {node.id for node, count in users.items() if count == 1}
+
+    def rule(node: Node) -> Node | None:
+        product = node.inputs[0] if node.inputs else None
+        if product is None or product.op is None or product.op.name != "matmul":
+            return None
+        if not _swaps_last_two(node) or product.id not in single:
+            return None
+        a, b = (_permuted(x, node.op) for x in product.inputs)
+        turned = symbolic(product.op, (b, a), {})
+        return turned
+
+    return rewrite(region, rule)
+
+
+def _swaps_last_two(node: Node) -> bool:
+    if node.op is None or node.op.name != "permute_dims":
+        return False
+    axes = node.attrs["axes"]
+    count = len(axes)
+    return axes == (*range(count - 2), count - 1, count - 2)
+
+
+def _permuted(x: Node, permute_dims: Op | None) -> Node:
+    assert permute_dims is not None
+    count = len(x.type.shape)
+    return symbolic(permute_dims, (x,), {"axes": (*range(count - 2), count - 1, count - 2)})
 
 
 def _rule(node: Node) -> Node | None:

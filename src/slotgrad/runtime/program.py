@@ -66,8 +66,9 @@ class Program:
         for statement in [*self.kernels.statements, None]:
             if statement is None or isinstance(statement, HostCall):
                 if pending:
-                    names.append(f"segment{len(names)}")
-                    writer.segment(names[-1], pending)
+                    name = f"segment{len(names)}"
+                    writer.segment(name, pending)
+                    names.append(name)
                     pending = []
                 if statement is not None:
                     names.append(statement)

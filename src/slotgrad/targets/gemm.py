@@ -11,7 +11,7 @@ passes an `epilogue`, so bias, activation, mask and optimiser update cost no pas
 Sources: K. Goto and R. van de Geijn, Anatomy of high-performance matrix multiplication, ACM
 TOMS 34 (2008); F. Van Zee and R. van de Geijn, BLIS, ACM TOMS 41 (2015).  Unlike there, A is
 never packed and B only where it must be: with static strides a broadcast from A is the operand
-of the multiplication itself.  May import `gemm_tile` and, for its types, `runtime.host`.
+of the multiplication itself.  May import errors, `gemm_tile` and, for its types, `runtime.host`.
 """
 
 from __future__ import annotations
@@ -23,144 +23,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .gemm_tile import ZERO, Emit, Index, Start, Strided, multiply, pack_function
+from ..errors import InternalError
+from .gemm_tile import ZERO, Emit, Index, Start, Strided, copy, dots, multiply, transpose_function
 
 if TYPE_CHECKING:
     from ..runtime.host import Host
 
 # (emit, vector, row, column, mask) -> the vector to store, or None for none.  See `gemm_function`.
 Epilogue = Callable[[Emit, str, Index, Index, str | None], str | None]
-
-# Rows of the register tile for a matrix of 1, 2, 3, 4 and more vectors in a row, by the bytes of
-# a vector.  Accumulators, a row of B and one element of A fit 32, 16 and 16 registers; 32
-# accumulators would spill and halve the speed.
-TILES = {
-    64: {1: 14, 2: 14, 3: 8, 4: 6},
-    32: {1: 12, 2: 6, 3: 4},
-    16: {1: 8, 2: 4},
-}
-DIRECT_BYTES = 3 << 19  # a B up to here is read where it lies: it stays in the second-level cache
-PACK_ROWS = 32  # a copy of B pays if at least so many rows use it
-DEPTH = 384  # rows of a packed panel
-PREFETCH_BYTES = 1 << 18  # a C from here on is fetched ahead
-
-
-@dataclass(frozen=True)
-class Gemm:
-    """C = op(A) op(B), or C += op(A) op(B) if `accumulate`, for each matrix of a batch.
-
-    op(A) is (m, k), op(B) (k, n), C (m, n), row by row in memory, `lda`, `ldb` and `ldc` elements
-    from row to row; A is stored (k, m) if `transpose_a`, B (n, k) if `transpose_b`.  `batch` holds
-    (count, stride of a, of b, of c) for each axis, outermost first; a stride of 0 broadcasts.  A
-    batch over which C does not move needs `accumulate` and may not be shared by threads.
-    """
-
-    m: int
-    n: int
-    k: int
-    dtype: np.dtype | type = np.float32
-    transpose_a: bool = False
-    transpose_b: bool = False
-    lda: int = 0  # 0: contiguous
-    ldb: int = 0
-    ldc: int = 0
-    batch: tuple[tuple[int, int, int, int], ...] = ()
-    accumulate: bool = False
-
-    def __post_init__(self) -> None:
-        defaults = {
-            "lda": self.m if self.transpose_a else self.k,
-            "ldb": self.k if self.transpose_b else self.n,
-            "ldc": self.n,
-        }
-        for name, stride in defaults.items():
-            object.__setattr__(self, name, getattr(self, name) or stride)
-        object.__setattr__(self, "dtype", np.dtype(self.dtype))
-
-    @property
-    def count(self) -> int:
-        """Matrices in the batch."""
-        return math.prod(count for count, *_ in self.batch)
-
-    @property
-    def flops(self) -> int:
-        return 2 * self.count * self.m * self.n * self.k
-
-
-@dataclass(frozen=True)
-class Run:
-    """Parts first..last - 1 of a split: each `size` long, part t beginning at t * size + shift."""
-
-    first: int
-    last: int
-    size: int
-    shift: int = 0
-    ragged: int = 0  # elements in the last vector of the part, if it is not full
-
-
-def split(size: int, limit: int) -> list[Run]:
-    """0..size - 1 in as few parts of at most `limit` as there can be, as equal as they can be.
-
-    >>> split(64, 6)  # 9 parts of 6 and 2 of 5: no small rest that would run slowly
-    [Run(first=0, last=9, size=6, shift=0, ragged=0), Run(first=9, last=11, size=5, shift=9, ragged=0)]
-    """
-    parts = -(-size // limit)
-    short, longer = divmod(size, parts) if parts else (0, 0)
-    runs = [Run(0, longer, short + 1), Run(longer, parts, short, longer)]
-    return [run for run in runs if run.first < run.last]
-
-
-def split_columns(n: int, lanes: int, limit: int) -> list[Run]:
-    """The split of a row's vectors into panels; the last panel is a run of its own if ragged."""
-    runs, ragged = split(-(-n // lanes), limit), n % lanes
-    if ragged:
-        *runs, end = runs
-        runs += [Run(end.first, end.last - 1, end.size, end.shift)] * (end.last - end.first > 1)
-        runs += [Run(end.last - 1, end.last, end.size, end.shift, ragged)]
-    return runs
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a product is computed: the parts of rows and columns, whether B is copied, and so on.
-
-    The unit of work, of which threads take shares, is a tile of rows, or a panel of columns if B
-    is packed (each panel is then copied by one thread only) or panels outnumber the row tiles.
-    """
-
-    lanes: int
-    rows: list[Run]
-    panels: list[Run]  # sizes and shifts in vectors
-    packed: bool
-    depth: int  # k in blocks of so many
-    by_panels: bool
-
-    @property
-    def units_per_matrix(self) -> int:
-        runs = self.panels if self.by_panels else self.rows
-        return runs[-1].last if self.rows and self.panels else 0
-
-    @property
-    def width(self) -> int:
-        """Elements in a row of a packed panel."""
-        return self.lanes * max(run.size for run in self.panels)
-
-
-def plan(problem: Gemm, host: Host) -> Plan:
-    """The rule: register tile by the width of C, packing by the bytes of B."""
-    size = np.dtype(problem.dtype).itemsize
-    tiles = TILES[min(64, host.vector_bytes)]
-    lanes = min(64, host.vector_bytes) // size
-    vectors = -(-problem.n // lanes)
-    wide = vectors if vectors in tiles else (2 if host.vector_bytes == 32 else max(tiles))
-    rows = split(problem.m, tiles[wide]) if wide else []
-    panels = split_columns(problem.n, lanes, wide) if wide else []
-    large = problem.k * problem.n * size > DIRECT_BYTES and problem.m >= PACK_ROWS
-    packed = bool(problem.k and (problem.transpose_b and problem.ldb > 1 or large))
-    blocks = max(1, -(-problem.k // DEPTH)) if large and packed else 1
-    depth = problem.k if blocks == 1 else -(-problem.k // blocks // lanes) * lanes
-    by_panels = bool(rows and panels) and (packed or panels[-1].last > rows[-1].last)
-    return Plan(lanes, rows, panels, packed, depth, by_panels)
 
 
 def units(problem: Gemm, host: Host) -> int:
@@ -198,7 +68,8 @@ def gemm_function(
                vector to store in C, or None if it has stored what there is to store.  C still
                has its old value then, so a weight may be updated in place.
     extra      names of further parameters, all `ptr`, which the epilogue may use as %name
-    prefetch   those of them which have C's shape and stride and are fetched ahead, and "c"
+    prefetch   names of parameters with C's shape and stride, "c" among them, whose tile is
+               fetched while its sums are computed: worth it if the epilogue reads them
     """
     body = _Product(name, problem, plan(problem, host), host.has_fma, epilogue, prefetch)
     parameters = ", ".join(
@@ -206,6 +77,20 @@ def gemm_function(
         + [f"ptr %{p}" for p in extra]
     )
     return body.text(f"define void @{name}({parameters}) nounwind")
+
+
+Span = tuple[Index, Index]  # first and last, or first and how many
+Part = tuple[Run, Index]  # the run that a part belongs to, and where the part begins
+
+
+@dataclass(frozen=True)
+class _Matrix:
+    """Where the operands of one matrix of the batch begin, and its first row in the batch."""
+
+    a: str
+    b: str
+    c: str
+    row: Index
 
 
 @dataclass(frozen=True)
@@ -243,8 +128,7 @@ class _Product:
         self.new_emit = lambda: Emit(dtype, chosen.lanes, fused)
         self.emit = self.new_emit()
         self.blocked = chosen.depth < problem.k
-        large = problem.m * problem.n * dtype.itemsize >= PREFETCH_BYTES
-        self.prefetch = dict.fromkeys([*prefetch, *["c"] * large])
+        self.prefetch = prefetch
         lda, ldb = problem.lda, problem.ldb
         self.a = Strided("%a", *((1, lda) if problem.transpose_a else (lda, 1)))
         self.b = Strided("%b", *((ldb, 1) if problem.transpose_b else (1, ldb)))
@@ -253,26 +137,32 @@ class _Product:
         functions = []
         if self.plan.units_per_matrix and self.problem.count:
             self.nest()
-            if self.plan.packed:
+            if self.plan.packed and self.b.outer != 1:
                 functions.append(self.pack_text())
         self.emit.line("ret void")
         return "\n".join([*functions, self.emit.text(header)])
 
     def nest(self) -> None:
-        for a, b, c, matrix, units in self.matrices():
-            panels, rows = (units, None) if self.plan.by_panels else (None, units)
-            for run, column in self.parts(self.plan.panels, panels, self.plan.lanes):
-                for k, trips in self.blocks():
-                    panel = self.panel(b, run, column, k, trips)
-                    for part, row in self.parts(self.plan.rows, rows):
-                        tile = self.place(part.size, run, a, panel, c, matrix, row, column, k)
-                        self.finish(tile, self.sums(tile, k, trips), k, trips)
+        p = self.plan
+        for matrix, units in self.matrices():
+            columns_of, rows_of = (units, None) if p.by_panels else (None, units)
+            if p.rows_outside:
+                for rows in self.parts(p.rows, rows_of):
+                    for columns in self.parts(p.panels, columns_of, p.lanes):
+                        panel = self.panel(matrix, columns, (0, p.depth))
+                        self.tile(matrix, panel, rows, columns, (0, p.depth))
+                continue
+            for columns in self.parts(p.panels, columns_of, p.lanes):
+                for block in self.blocks():
+                    panel = self.panel(matrix, columns, block)
+                    for rows in self.parts(p.rows, rows_of):
+                        self.tile(matrix, panel, rows, columns, block)
 
-    def matrices(self) -> Iterator[tuple[str, str, str, Index, tuple[Index, Index]]]:
-        """The matrices of the range: A, B, C, the matrix's number, and its range of units."""
+    def matrices(self) -> Iterator[tuple[_Matrix, Span]]:
+        """The matrices of the range, each with its own range of units."""
         emit, each = self.emit, self.plan.units_per_matrix
         if self.problem.count == 1:
-            yield "%a", "%b", "%c", 0, ("%first", "%last")
+            yield _Matrix("%a", "%b", "%c", 0), ("%first", "%last")
             return
         begin, _ = emit.divide("%first", each)
         end, _ = emit.divide(emit.add("%last", each - 1), each)
@@ -284,11 +174,9 @@ class _Product:
             before = emit.mul(matrix, -each)
             first = emit.larger(emit.add("%first", before), 0)
             last = emit.smaller(emit.add("%last", before), each)
-            yield a, b, c, matrix, (first, last)
+            yield _Matrix(a, b, c, emit.mul(matrix, self.problem.m)), (first, last)
 
-    def parts(
-        self, runs: list[Run], limits: tuple[Index, Index] | None, unit: int = 1
-    ) -> Iterator[tuple[Run, Index]]:
+    def parts(self, runs: list[Run], limits: Span | None, unit: int = 1) -> Iterator[Part]:
         """The parts between two limits, by runs of equal size, with the beginning of each."""
         emit = self.emit
         for run in runs:
@@ -296,56 +184,76 @@ class _Product:
             for part in emit.loop(emit.larger(first, run.first), emit.smaller(last, run.last)):
                 yield run, emit.add(emit.mul(part, run.size * unit), run.shift * unit)
 
-    def blocks(self) -> Iterator[tuple[Index, Index]]:
+    def blocks(self) -> Iterator[Span]:
         """Blocks of k: the first k and how many."""
         emit, depth = self.emit, max(1, self.plan.depth)
         for k in emit.loop(0, max(1, self.problem.k), depth):
             yield k, emit.smaller(emit.sub(self.problem.k, k), self.plan.depth)
 
-    def panel(self, b: str, run: Run, column: Index, k: Index, trips: Index) -> Strided:
+    def panel(self, matrix: _Matrix, columns: Part, block: Span) -> Strided:
         """The panel of B as the tiles read it: where it lies, or copied into the scratch."""
-        emit = self.emit
-        row = emit.mul(k, self.b.depth)
-        pointer = emit.at(b, emit.add(emit.mul(column, self.b.outer), row))
+        emit, outer, depth = self.emit, self.b.outer, self.b.depth
+        (run, column), (k, trips) = columns, block
+        pointer = emit.at(matrix.b, emit.add(emit.mul(column, outer), emit.mul(k, depth)))
+        here = Strided(pointer, outer, depth)
         if not self.plan.packed:
-            return Strided(pointer, 1, self.b.depth)
-        rest = int(run.ragged > 0)
-        counts = f"i64 {run.size - rest}, i64 {rest}, i64 {trips}"
-        emit.line(f"call void @{self.name}.pack(ptr {pointer}, ptr %scratch, {counts})")
+            return here
+        if outer == 1:
+            copy(emit, here, self.masks(run), trips, self.plan.width)
+        else:
+            rest = int(run.ragged > 0)
+            counts = f"i64 {run.size - rest}, i64 {rest}, i64 {trips}"
+            emit.line(f"call void @{self.name}.pack(ptr {pointer}, ptr %scratch, {counts})")
         return Strided("%scratch", 1, self.plan.width)
 
-    def pack_text(self) -> str:
-        ragged, tail = self.problem.n % self.plan.lanes, self.problem.k % self.plan.lanes
-        name, width = f"{self.name}.pack", self.plan.width
-        return pack_function(name, self.new_emit(), self.b, ragged, tail, width)
+    def masks(self, run: Run) -> list[str | None]:
+        """Of the vectors in a row of a panel."""
+        return [None] * (run.size - 1) + [self.emit.mask(run.ragged or self.plan.lanes)]
 
-    def place(
-        self, rows: int, run: Run, a: str, panel: Strided, c: str,
-        matrix: Index, row: Index, column: Index, k: Index,
-    ) -> _Tile:  # fmt: skip
-        emit, p, width = self.emit, self.problem, self.plan.width
-        begin = emit.add(emit.mul(row, self.a.outer), emit.mul(k, self.a.depth))
-        masks = [None] * (run.size - 1) + [emit.mask(run.ragged or self.plan.lanes)]
-        behind_panel = emit.add(emit.mul(row, width), self.plan.depth * width)
-        return _Tile(
-            rows,
-            masks,
-            Strided(emit.at(a, begin), self.a.outer, self.a.depth),
-            panel,
-            emit.element(c, row, p.ldc, column),
-            emit.at("%scratch", behind_panel) if self.blocked else "",
-            emit.add(emit.mul(matrix, p.m), row),
-            column,
-        )
+    def pack_text(self) -> str:
+        name, stride, k, ragged = self.name + ".pack", self.b.outer, self.problem.k, self.problem.n
+        ragged %= self.plan.lanes
+        return transpose_function(name, self.new_emit(), stride, k, ragged, self.plan.width)
 
     # -- one tile ------------------------------------------------------------------------
 
-    def sums(self, tile: _Tile, k: Index, trips: Index) -> list[str]:
-        """The accumulators after a block of k."""
-        emit = self.emit
+    def tile(self, matrix: _Matrix, panel: Strided, rows: Part, columns: Part, block: Span) -> None:
+        """Multiply one tile of C and store it, or put the sums aside for the next block of k."""
+        emit, p, width = self.emit, self.problem, self.plan.width
+        (part, row), (run, column), (k, _) = rows, columns, block
+        begin = emit.add(emit.mul(row, self.a.outer), emit.mul(k, self.a.depth))
+        behind_panel = emit.add(emit.mul(row, width), self.plan.depth * width)
+        tile = _Tile(
+            part.size,
+            self.masks(run),
+            Strided(emit.at(matrix.a, begin), self.a.outer, self.a.depth),
+            panel,
+            emit.element(matrix.c, row, p.ldc, column),
+            emit.at("%scratch", behind_panel) if self.blocked else "",
+            emit.add(matrix.row, row),
+            column,
+        )
         self.fetch(tile)
+        sums = self.sums(tile, block)
+        if self.blocked:
+            self.finish(tile, sums, block)
+        else:
+            self.store(tile, sums)
+
+    def fetch(self, tile: _Tile) -> None:
+        emit, ldc = self.emit, self.problem.ldc
+        for name in self.prefetch:
+            base = tile.c if name == "c" else emit.element(f"%{name}", tile.row, ldc, tile.column)
+            for offset in tile.offsets(ldc, emit.lanes):
+                emit.prefetch(emit.at(base, offset))
+
+    def sums(self, tile: _Tile, block: Span) -> list[str]:
+        """The accumulators after a block of k."""
+        emit, (k, trips) = self.emit, block
         if not self.problem.k:
             return self.old(tile)
+        if self.plan.along_k:
+            return self.dots(tile)
         head, starts = emit.label(), list[Start]()
         if self.blocked:
             fresh, resumed = emit.label(), emit.label()
@@ -360,12 +268,12 @@ class _Product:
         masks = [None] * len(tile.masks) if self.plan.packed else tile.masks
         return multiply(emit, tile.rows, masks, tile.a, tile.b, trips, head, starts)
 
-    def fetch(self, tile: _Tile) -> None:
-        emit, ldc = self.emit, self.problem.ldc
-        for name in self.prefetch:
-            base = tile.c if name == "c" else emit.element(f"%{name}", tile.row, ldc, tile.column)
-            for offset in tile.offsets(ldc, emit.lanes):
-                emit.prefetch(emit.at(base, offset))
+    def dots(self, tile: _Tile) -> list[str]:
+        """The accumulators of a tile of one row and one vector of columns."""
+        emit, lanes = self.emit, self.plan.lanes
+        count = lanes if tile.masks == [None] else self.problem.n % lanes
+        total = dots(emit, count, tile.a.pointer, tile.b.pointer, tile.b.outer, self.problem.k)
+        return [emit.plus(total, self.old(tile)[0]) if self.problem.accumulate else total]
 
     def old(self, tile: _Tile) -> list[str]:
         """What the sums start from: C or zero."""
@@ -375,31 +283,29 @@ class _Product:
         masks = tile.masks * tile.rows
         return [emit.load(emit.at(tile.c, o), mask) for o, mask in zip(offsets, masks)]
 
-    def finish(self, tile: _Tile, values: list[str], k: Index, trips: Index) -> None:
+    def finish(self, tile: _Tile, sums: list[str], block: Span) -> None:
         """Put the sums aside, or, after the last block of k, store C."""
         emit = self.emit
-        if not self.blocked:
-            self.store(tile, values)
-            return
         more, done, leave = emit.label(), emit.label(), emit.label()
-        emit.branch(emit.value(f"icmp slt i64 {emit.add(k, trips)}, {self.problem.k}"), more, done)
+        emit.branch(emit.value(f"icmp slt i64 {emit.add(*block)}, {self.problem.k}"), more, done)
         emit.begin(more)
-        for value, offset in zip(values, tile.offsets(self.plan.width, emit.lanes)):
+        for value, offset in zip(sums, tile.offsets(self.plan.width, emit.lanes)):
             emit.store(value, emit.at(tile.aside, offset))
         emit.jump(leave)
         emit.begin(done)
-        self.store(tile, values)
+        self.store(tile, sums)
         emit.jump(leave)
         emit.begin(leave)
 
-    def store(self, tile: _Tile, values: list[str]) -> None:
+    def store(self, tile: _Tile, sums: list[str]) -> None:
+        """C through the epilogue."""
         emit, ldc, vectors = self.emit, self.problem.ldc, len(tile.masks)
         columns = [emit.add(tile.column, v * emit.lanes) for v in range(vectors)]
         for r in range(tile.rows):
             row = emit.add(tile.row, r) if self.epilogue else 0
             for v, mask in enumerate(tile.masks):
-                value: str | None = values[r * vectors + v]
+                value: str | None = sums[r * vectors + v]
                 if self.epilogue:
-                    value = self.epilogue(emit, value, row, columns[v], mask)
+                    value = self.epilogue(emit, sums[r * vectors + v], row, columns[v], mask)
                 if value is not None:
                     emit.store(value, emit.at(tile.c, r * ldc + v * emit.lanes), mask)

@@ -14,12 +14,14 @@ Intrinsics need no declaration (LLVM 19 and later).  May import nothing of the p
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 Index = int | str  # a number known now, or the SSA name of an i64
+Start = tuple[str, list[str]]  # a block that jumps to a loop, and the values it brings
+Step = Callable[[list[str]], list[str]]
 ZERO = "zeroinitializer"
 
 
@@ -103,6 +105,31 @@ class Emit:
         self.fill(phi, [f"{i} = phi i64 [{first}, %{before}], [{following}, %{self.block}]"])
         self.branch(self.value(f"icmp slt i64 {following}, {last}"), head, leave)
         self.begin(leave)
+
+    def repeat(
+        self, trips: Index, kinds: Sequence[str], head: str, starts: Sequence[Start], step: Step
+    ) -> list[str]:
+        """step(... step(state)), `trips` >= 1 times, for a state of values of these types.
+
+        The loop begins with label `head`, to which every block of `starts` has jumped.
+        """
+        self.begin(head)
+        count, state, phis = self.name(), [self.name() for _ in kinds], self.reserve()
+        following = step(state)
+        done = self.value(f"add nsw i64 {count}, 1")
+        blocks = [f"%{block}" for block in (*(block for block, _ in starts), self.block)]
+        changes = [(count, "i64", ["0"] * len(starts), done)]
+        for j, kind in enumerate(kinds):
+            changes.append((state[j], kind, [values[j] for _, values in starts], following[j]))
+        lines = []
+        for name, kind, entering, again in changes:
+            pairs = [f"[{x}, {block}]" for x, block in zip([*entering, again], blocks)]
+            lines.append(f"{name} = phi {kind} {', '.join(pairs)}")
+        self.fill(phis, lines)
+        leave = self.label()
+        self.branch(self.value(f"icmp slt i64 {done}, {trips}"), head, leave)
+        self.begin(leave)
+        return following
 
     # -- indices and addresses -----------------------------------------------------------
 
@@ -191,12 +218,13 @@ class Emit:
         order = f"<{len(lanes)} x i32> <{', '.join(f'i32 {i}' for i in lanes)}>"
         return self.value(f"shufflevector {self.vector} {a}, {self.vector} {b}, {order}")
 
+    def plus(self, a: str, b: str) -> str:
+        return self.value(f"fadd {self.vector} {a}, {b}")
+
     def fma(self, a: str, b: str, c: str) -> str:
         """a * b + c; in two roundings where the host has no such instruction (not a call)."""
         if not self.fused:
-            return self.value(
-                f"fadd {self.vector} {self.value(f'fmul {self.vector} {a}, {b}')}, {c}"
-            )
+            return self.plus(self.value(f"fmul {self.vector} {a}, {b}"), c)
         v = self.vector
         return self.value(f"call {v} @llvm.fma.{self._suffix}({v} {a}, {v} {b}, {v} {c})")
 
@@ -214,84 +242,95 @@ class Strided:
     depth: int
 
 
-Start = tuple[str, list[str]]  # a block that jumps to the loop, the accumulators it comes with
-
-
 def multiply(
     emit: Emit, rows: int, masks: Sequence[str | None], a: Strided, b: Strided,
     trips: Index, head: str, starts: Sequence[Start],
 ) -> list[str]:  # fmt: skip
     """acc[i][v] += sum over k of a[i, k] * b[k, v * lanes ...] for a tile of registers.
 
-    The loop begins with label `head`, to which every block of `starts` has jumped; trips >= 1.
+    `starts` are the blocks that jump to `head`, with the accumulators they bring; trips >= 1.
     No unrolling over k: with 20 and more independent chains it gains nothing.
     """
     vectors = len(masks)
-    before = [block for block, _ in starts]
-    pa, pb, count, *acc = (emit.name() for _ in range(3 + rows * vectors))
-    emit.begin(head)
-    phis = emit.reserve()
-    loaded = [emit.load(emit.at(pb, v * emit.lanes), mask) for v, mask in enumerate(masks)]
-    total = []
-    for i in range(rows):
-        x = emit.broadcast(emit.at(pa, i * a.outer))
-        total += [emit.fma(x, y, acc[i * vectors + v]) for v, y in enumerate(loaded)]
-    steps = emit.at(pa, a.depth), emit.at(pb, b.depth), emit.value(f"add nsw i64 {count}, 1")
 
-    def phi(kind: str, name: str, entering: Sequence[Index], again: str) -> str:
-        pairs = [*zip(entering, before), (again, head)]
-        return f"{name} = phi {kind} " + ", ".join(f"[{x}, %{block}]" for x, block in pairs)
+    def step(state: list[str]) -> list[str]:
+        at_a, at_b, *acc = state
+        row = [emit.load(emit.at(at_b, v * emit.lanes), mask) for v, mask in enumerate(masks)]
+        total = []
+        for i in range(rows):
+            x = emit.broadcast(emit.at(at_a, i * a.outer))
+            total += [emit.fma(x, y, acc[i * vectors + v]) for v, y in enumerate(row)]
+        return [emit.at(at_a, a.depth), emit.at(at_b, b.depth), *total]
 
-    lines = [
-        phi("ptr", pa, [a.pointer] * len(starts), steps[0]),
-        phi("ptr", pb, [b.pointer] * len(starts), steps[1]),
-        phi("i64", count, [0] * len(starts), steps[2]),
-    ]
-    for j, name in enumerate(acc):
-        lines.append(phi(emit.vector, name, [values[j] for _, values in starts], total[j]))
-    emit.fill(phis, lines)
-    leave = emit.label()
-    emit.branch(emit.value(f"icmp slt i64 {steps[2]}, {trips}"), head, leave)
-    emit.begin(leave)
-    return total
+    kinds = ["ptr", "ptr"] + [emit.vector] * (rows * vectors)
+    entering = [(block, [a.pointer, b.pointer, *acc]) for block, acc in starts]
+    return emit.repeat(trips, kinds, head, entering, step)[2:]
 
 
-def pack_function(name: str, emit: Emit, b: Strided, ragged: int, tail: int, width: int) -> str:
-    """The text of `void @name(ptr b, ptr to, i64 whole, i64 rest, i64 depth)`, which copies
+def dots(emit: Emit, count: int, a: str, b: str, stride: int, k: int) -> str:
+    """One row of A times `count` rows of B, vectors running along k: one lane for each row of B.
 
-        to[k * width + j] = b[j, k]    for k < depth and j < whole * lanes + rest * ragged
-
-    rest is 0 or 1; the lanes behind the ragged ones are set to 0.  Where b lies with k along
-    its rows (b.depth = 1), squares of lanes x lanes are transposed in registers; `tail` is the
-    size of the last one, if there is one (a depth that lacks it is a multiple of the lanes).
+    B is read once and where it lies, which is best for one or two rows of A.
     """
     lanes = emit.lanes
 
-    def rows(pointer: str, to: str, count: int) -> None:
-        for k in emit.loop(0, "%depth"):
-            row = emit.load(emit.at(pointer, emit.mul(k, b.depth)), emit.mask(count))
-            emit.store(row, emit.at(to, emit.mul(k, width)))
+    def step(state: list[str], mask: str | None = None) -> list[str]:
+        at_a, at_b, *acc = state
+        x = emit.load(at_a, mask)
+        rows = [emit.load(emit.at(at_b, j * stride), mask) for j in range(count)]
+        total = [emit.fma(x, y, z) for y, z in zip(rows, acc)]
+        return [emit.at(at_a, lanes), emit.at(at_b, lanes), *total]
 
-    def square(pointer: str, to: str, count: int, k: Index, size: int) -> None:
-        corner, out = emit.at(pointer, k), emit.at(to, emit.mul(k, width))
-        lines = [emit.load(emit.at(corner, j * b.outer), emit.mask(size)) for j in range(count)]
-        for i, column in enumerate(transpose(emit, lines + [ZERO] * (lanes - count))[:size]):
-            emit.store(column, emit.at(out, i * width))
+    state = [a, b] + [ZERO] * count
+    if k >= lanes:
+        head, before = emit.label(), emit.block
+        emit.jump(head)
+        kinds = ["ptr", "ptr"] + [emit.vector] * count
+        state = emit.repeat(k // lanes, kinds, head, [(before, state)], step)
+    if k % lanes:
+        state = step(state, emit.mask(k % lanes))
+    sums = transpose(emit, state[2:] + [ZERO] * (lanes - count))
+    while len(sums) > 1:
+        sums = [emit.plus(x, y) for x, y in zip(sums[::2], sums[1::2])]
+    return sums[0]
 
-    def squares(pointer: str, to: str, count: int) -> None:
-        full = emit.value(f"and i64 %depth, {-lanes}")
-        for k in emit.loop(0, full, lanes):
-            square(pointer, to, count, k, lanes)
-        for k in emit.loop(full, "%depth", lanes) if tail else ():
-            square(pointer, to, count, k, tail)
 
-    copy = squares if b.depth == 1 and b.outer != 1 else rows
-    for v in emit.loop(0, "%whole"):
-        first = emit.mul(v, lanes)
-        copy(emit.at(b.pointer, emit.mul(first, b.outer)), emit.at("%to", first), lanes)
+def copy(emit: Emit, b: Strided, masks: Sequence[str | None], depth: Index, width: int) -> None:
+    """scratch[k * width + j] = b[j, k] for a panel that lies with j along its rows."""
+    for k in emit.loop(0, depth):
+        row, to = emit.at(b.pointer, emit.mul(k, b.depth)), emit.at("%scratch", emit.mul(k, width))
+        for v, mask in enumerate(masks):
+            emit.store(emit.load(emit.at(row, v * emit.lanes), mask), emit.at(to, v * emit.lanes))
+
+
+def transpose_function(name: str, emit: Emit, stride: int, k: int, ragged: int, width: int) -> str:
+    """The text of `void @name(ptr b, ptr to, i64 whole, i64 rest, i64 depth)`, which copies
+
+        to[k * width + j] = b[j * stride + k]    for k < depth, j < whole * lanes + rest * ragged
+
+    in squares of lanes x lanes, transposed in registers.  rest is 0 or 1; the lanes behind the
+    ragged ones become 0.  The last square of a row begins where it still fits, and so overlaps
+    the one before it; if all of k is shorter than a square, it is masked.
+    """
+    lanes, size = emit.lanes, min(k, emit.lanes)
+    mask = emit.mask(size)
+
+    def squares(count: int, vector: Index) -> None:
+        column = emit.mul(vector, lanes)
+        first, out = emit.at("%b", emit.mul(column, stride)), emit.at("%to", column)
+        for position in emit.loop(0, "%depth", lanes):
+            i = emit.smaller(position, "%last")
+            corner, to = emit.at(first, i), emit.at(out, emit.mul(i, width))
+            rows = [emit.load(emit.at(corner, j * stride), mask) for j in range(count)]
+            columns = transpose(emit, rows + [ZERO] * (lanes - count))
+            for j, vector in enumerate(columns[:size]):
+                emit.store(vector, emit.at(to, j * width))
+
+    emit.line(f"%last = sub nsw i64 %depth, {size}")
+    for vector in emit.loop(0, "%whole"):
+        squares(lanes, vector)
     for _ in emit.loop(0, "%rest") if ragged else ():
-        first = emit.mul("%whole", lanes)
-        copy(emit.at(b.pointer, emit.mul(first, b.outer)), emit.at("%to", first), ragged)
+        squares(ragged, "%whole")
     emit.line("ret void")
     parameters = "ptr noalias %b, ptr noalias %to, i64 %whole, i64 %rest, i64 %depth"
     return emit.text(f"define internal void @{name}({parameters}) nounwind")

@@ -81,7 +81,8 @@ class Writer:
         for role, view in zip("abc", (p.a, p.b, p.c)):
             base = f"%{name}.b{self.number[view.buffer]}"
             lines.append(
-                f"%{name}.{role} = getelementptr {stored(view.dtype)}, ptr {base}, i64 {view.offset}"
+                f"%{name}.{role} = getelementptr {stored(view.dtype)}, ptr {base},"
+                f" i64 {view.offset}"
             )
             pointers.append(f"ptr %{name}.{role}")
         lines.append(f"%{name}.s = load ptr, ptr %table")
