@@ -11,7 +11,8 @@ import numpy as np
 
 from slotgrad.runtime.host import Host, host
 from slotgrad.runtime.llvm import compile_text
-from slotgrad.targets.gemm import Gemm, gemm_function, scratch_bytes, units
+from slotgrad.targets.gemm import gemm_function, scratch_bytes, units
+from slotgrad.targets.gemm_plan import Gemm
 from slotgrad.targets.gemm_tile import ZERO, Emit
 
 from .measure import Row, alternate, split
@@ -45,7 +46,7 @@ def aligned(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = np.zeros(size + 64, np.uint8)
     start = -memory.ctypes.data % 64
-    array = memory[start : start + size].view(dtype).reshape(shape)
+    array: np.ndarray = memory[start : start + size].view(dtype).reshape(shape)
     array[...] = np.random.default_rng(0).standard_normal(shape)
     return array
 
@@ -62,27 +63,33 @@ def one_thread() -> None:
     raise RuntimeError("no OpenBLAS whose threads could be set")
 
 
-def peak(on: Host) -> float:
-    """Operations a second of 24 independent chains of multiply-add, the most there can be."""
-    emit, trips, chains = Emit(np.dtype("f4"), on.lanes("f4"), on.has_fma), 10_000, 24
+TRIPS, CHAINS = 10_000, 24
+
+
+def peak(on: Host) -> tuple[Callable[[], object], int]:
+    """The most there can be: independent chains of multiply-add in registers; operations a run."""
+    emit = Emit(np.dtype("f4"), on.lanes("f4"), on.has_fma)
     head, x = emit.label(), emit.load("%a")
     emit.jump(head)
 
     def step(acc: list[str]) -> list[str]:
         return [emit.fma(x, x, y) for y in acc]
 
-    start = [("entry", [ZERO] * chains)]
-    for i, y in enumerate(emit.repeat(trips, [emit.vector] * chains, head, start, step)):
+    start = [("entry", [ZERO] * CHAINS)]
+    for i, y in enumerate(emit.repeat(TRIPS, [emit.vector] * CHAINS, head, start, step)):
         emit.store(y, emit.at("%c", i * emit.lanes))
     emit.line("ret void")
     header = "define void @peak(ptr %a, ptr %b, ptr %c, ptr %d, i64 %first, i64 %last)"
     function = NATIVE(compile_text(emit.text(header)).address("peak"))
-    memory = aligned((chains * emit.lanes,)).ctypes.data
-    seconds = alternate({"peak": lambda: function(memory, memory, memory, memory, 0, 0)})["peak"]
-    return 2 * trips * chains * emit.lanes / seconds
+    memory = aligned((CHAINS * emit.lanes,))
+
+    def run() -> None:
+        function(*[memory.ctypes.data] * 4, 0, 0)
+
+    return run, 2 * TRIPS * CHAINS * emit.lanes
 
 
-def product(problem: Gemm, on: Host, top: float) -> Row:
+def product(problem: Gemm, on: Host) -> Row:
     p = problem
     a = aligned((p.k, p.m) if p.transpose_a else (p.m, p.k))
     b = aligned((p.n, p.k) if p.transpose_b else (p.k, p.n))
@@ -90,25 +97,25 @@ def product(problem: Gemm, on: Host, top: float) -> Row:
     scratch = aligned((scratch_bytes(p, on),), np.uint8)
     text = gemm_function("product", p, on) + REPEAT
     repeat = NATIVE(compile_text(text).address("repeat"))
-    times = max(1, int(100e-6 * top / p.flops))
+    times = max(1, 10**7 // p.flops)
     pointers = [x.ctypes.data for x in (a, b, ours, scratch)]
     left, right = a.T if p.transpose_a else a, b.T if p.transpose_b else b
+    run_peak, operations = peak(on)
     runs: dict[str, Callable[[], object]] = {
         "slotgrad": lambda: repeat(*pointers, units(p, on), times),
         "numpy": lambda: np.matmul(left, right, out=c),
+        "peak": run_peak,
     }
     total, peers = split(alternate(runs))
     np.testing.assert_allclose(ours, c, rtol=1e-3, atol=1e-3)
-    seconds = total / times
+    seconds, top = total / times, operations / peers.pop("peak")
     kind = " A'B" * p.transpose_a + " AB'" * p.transpose_b
-    share = f"{p.flops / seconds / top:.0%} of the peak of {top / 1e9:.0f} GFLOP/s"
+    share = f"{p.flops / seconds / top:.0%} of {top / 1e9:.0f} GFLOP/s"
     work = f"gemm {p.m}x{p.n}x{p.k}{kind}, {share}"
     return Row(work, seconds, "us", peers, "numpy", seconds <= peers["numpy"])
 
 
 def rows() -> Iterator[Row]:
-    on = host()
     one_thread()
-    top = peak(on)
     for problem in SHAPES:
-        yield product(problem, on, top)
+        yield product(problem, host())

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from slotgrad.errors import InternalError
-from slotgrad.runtime.host import host
+from slotgrad.runtime.host import Host, host
 from slotgrad.runtime.llvm import compile_text
-from slotgrad.targets.gemm import Gemm, gemm_function, plan, scratch_bytes, split, units
+from slotgrad.targets.gemm import gemm_function, scratch_bytes, units
+from slotgrad.targets.gemm_plan import Gemm, plan, split
 from slotgrad.targets.gemm_tile import Emit
 
 HERE = host()
@@ -187,6 +188,25 @@ def test_large_b_is_packed_in_blocks_of_k():
         assert chosen.packed and chosen.depth < problem.k
     check_all(problems, shares=3)
     check_all(problems[:4], HOSTS["narrow"])
+
+
+@pytest.mark.parametrize(
+    "on, instruction",
+    [
+        (Host("skylake-avx512", vector_bytes=64, has_fma=True), "vfmadd231ps"),
+        (Host("haswell", vector_bytes=32, has_fma=True), "vfmadd231ps"),
+        (Host("x86-64"), "mulps"),
+        (Host("cortex-a76", has_fma=True, triple="aarch64-unknown-linux-gnu"), "fmla"),
+    ],
+    ids=lambda x: getattr(x, "name", None),
+)
+def test_other_processors_keep_the_tile_in_registers(on, instruction):
+    """No calls (of fmaf), nothing on the stack."""
+    text = gemm_function("g", Gemm(60, 64, 64), on)
+    assembly = compile_text(text, host=on).assembly()
+    assert instruction in assembly
+    for forbidden in ("call", "\tbl\t", "(%rsp)", "[sp"):
+        assert forbidden not in assembly
 
 
 # -- shares --------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The matrix product as LLVM text, specialised to one shape: C = A B, or C += A B.
 
 A tile of C stays in registers while k runs, in batches and with either operand transposed.  One
-fixed rule chooses everything (`plan`); nothing is searched.  Before a vector of C is stored it
+fixed rule chooses everything (`gemm_plan`); nothing is searched.  Before a vector of C is stored it
 passes an `epilogue`, so bias, activation, mask and optimiser update cost no pass over memory:
 
     problem = Gemm(64, 256, 784, np.float32)
@@ -11,19 +11,20 @@ passes an `epilogue`, so bias, activation, mask and optimiser update cost no pas
 Sources: K. Goto and R. van de Geijn, Anatomy of high-performance matrix multiplication, ACM
 TOMS 34 (2008); F. Van Zee and R. van de Geijn, BLIS, ACM TOMS 41 (2015).  Unlike there, A is
 never packed and B only where it must be: with static strides a broadcast from A is the operand
-of the multiplication itself.  May import errors, `gemm_tile` and, for its types, `runtime.host`.
+of the multiplication itself.
+
+May import targets.gemm_plan, targets.gemm_tile and, for its types, runtime.host.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InternalError
+from .gemm_plan import Gemm, Plan, Run, plan
 from .gemm_tile import ZERO, Emit, Index, Start, Strided, copy, dots, multiply, transpose_function
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """What a matrix product is made of: an emitter of LLVM text, the register tile, packed panels.
 
 `Emit` appends the lines of one function.  `multiply` is the loop over k that keeps a tile of
-the result in vector registers.  `pack` copies a panel of B, transposing it if need be, so that
-the rows of the tile's columns lie one behind the other.  Widths, strides and masks are static;
+the result in vector registers, `dots` the one with vectors along k; `copy` and the function of
+`transpose_function` lay out a panel of B row behind row.  Widths, strides and masks are static;
 loops are Python `for` statements over a generator:
 
     for i in emit.loop(0, "%n"):
