@@ -70,7 +70,7 @@ def gemm_function(
                has its old value then, so a weight may be updated in place.
     extra      names of further parameters, all `ptr`, which the epilogue may use as %name
     prefetch   names of parameters with C's shape and stride, "c" among them, whose tile is
-               fetched while its sums are computed: worth it if the epilogue reads them
+               fetched while its sums are computed: for matrices too large for the cache
     """
     body = _Product(name, problem, plan(problem, host), host.has_fma, epilogue, prefetch)
     parameters = ", ".join(
@@ -223,14 +223,14 @@ class _Product:
         emit, p, width = self.emit, self.problem, self.plan.width
         (part, row), (run, column), (k, _) = rows, columns, block
         begin = emit.add(emit.mul(row, self.a.outer), emit.mul(k, self.a.depth))
-        behind_panel = emit.add(emit.mul(row, width), self.plan.depth * width)
+        aside = emit.at("%scratch", self.plan.depth * width) if self.blocked else ""
         tile = _Tile(
             part.size,
             self.masks(run),
             Strided(emit.at(matrix.a, begin), self.a.outer, self.a.depth),
             panel,
             emit.element(matrix.c, row, p.ldc, column),
-            emit.at("%scratch", behind_panel) if self.blocked else "",
+            emit.element(aside, row, width, 0) if self.blocked else "",
             emit.add(matrix.row, row),
             column,
         )
