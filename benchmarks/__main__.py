@@ -8,10 +8,10 @@ from pathlib import Path
 
 import llvmlite.binding
 
-from . import eager
+from . import eager, gemm, steps
 from .measure import Row
 
-SUITES = {"eager": eager.rows}
+SUITES = {"eager": eager.rows, "steps": steps.rows, "gemm": gemm.rows}
 HEAD = ["work", "slotgrad", "peers (times ours)", "at least", "holds"]
 
 

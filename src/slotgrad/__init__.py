@@ -176,6 +176,48 @@ from .ops.arithmetic import (
 from .ops.arithmetic import (
     where as where,
 )
+from .ops.arrange import (
+    broadcast_arrays as broadcast_arrays,
+)
+from .ops.arrange import (
+    diag as diag,
+)
+from .ops.arrange import (
+    diagonal as diagonal,
+)
+from .ops.arrange import (
+    flatten as flatten,
+)
+from .ops.arrange import (
+    flip as flip,
+)
+from .ops.arrange import (
+    pad as pad,
+)
+from .ops.arrange import (
+    repeat as repeat,
+)
+from .ops.arrange import (
+    roll as roll,
+)
+from .ops.arrange import (
+    split as split,
+)
+from .ops.arrange import (
+    stack as stack,
+)
+from .ops.arrange import (
+    tile as tile,
+)
+from .ops.arrange import (
+    tril as tril,
+)
+from .ops.arrange import (
+    triu as triu,
+)
+from .ops.arrange import (
+    unstack as unstack,
+)
 from .ops.compare import (
     bitwise_and as bitwise_and,
 )
@@ -414,28 +456,13 @@ from .ops.index import (
     take_along_axis as take_along_axis,
 )
 from .ops.movement import (
-    broadcast_arrays as broadcast_arrays,
-)
-from .ops.movement import (
     broadcast_to as broadcast_to,
 )
 from .ops.movement import (
     concat as concat,
 )
 from .ops.movement import (
-    diag as diag,
-)
-from .ops.movement import (
-    diagonal as diagonal,
-)
-from .ops.movement import (
     expand_dims as expand_dims,
-)
-from .ops.movement import (
-    flatten as flatten,
-)
-from .ops.movement import (
-    flip as flip,
 )
 from .ops.movement import (
     matrix_transpose as matrix_transpose,
@@ -444,46 +471,34 @@ from .ops.movement import (
     moveaxis as moveaxis,
 )
 from .ops.movement import (
-    pad as pad,
-)
-from .ops.movement import (
     permute_dims as permute_dims,
-)
-from .ops.movement import (
-    repeat as repeat,
 )
 from .ops.movement import (
     reshape as reshape,
 )
 from .ops.movement import (
-    roll as roll,
-)
-from .ops.movement import (
-    split as split,
-)
-from .ops.movement import (
     squeeze as squeeze,
-)
-from .ops.movement import (
-    stack as stack,
 )
 from .ops.movement import (
     swapaxes as swapaxes,
 )
 from .ops.movement import (
-    tile as tile,
-)
-from .ops.movement import (
     transpose as transpose,
 )
-from .ops.movement import (
-    tril as tril,
+from .ops.order import (
+    argsort as argsort,
 )
-from .ops.movement import (
-    triu as triu,
+from .ops.order import (
+    cumprod as cumprod,
 )
-from .ops.movement import (
-    unstack as unstack,
+from .ops.order import (
+    cumsum as cumsum,
+)
+from .ops.order import (
+    sort as sort,
+)
+from .ops.order import (
+    topk as topk,
 )
 from .ops.reduce import (
     all as all,
@@ -496,15 +511,6 @@ from .ops.reduce import (
 )
 from .ops.reduce import (
     argmin as argmin,
-)
-from .ops.reduce import (
-    argsort as argsort,
-)
-from .ops.reduce import (
-    cumprod as cumprod,
-)
-from .ops.reduce import (
-    cumsum as cumsum,
 )
 from .ops.reduce import (
     logsumexp as logsumexp,
@@ -525,16 +531,10 @@ from .ops.reduce import (
     prod as prod,
 )
 from .ops.reduce import (
-    sort as sort,
-)
-from .ops.reduce import (
     std as std,
 )
 from .ops.reduce import (
     sum as sum,
-)
-from .ops.reduce import (
-    topk as topk,
 )
 from .ops.reduce import (
     var as var,

@@ -18,8 +18,8 @@ from .errors import FileError
 from .io import load, save
 from .ops import random
 from .ops.arithmetic import where
+from .ops.arrange import pad
 from .ops.creation import arange
-from .ops.movement import pad
 from .tensor import Tensor
 
 CLASSES = 10

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import slotgrad as sg
 from slotgrad import errors
-from slotgrad.ops.index import gather, scatter
+from slotgrad.ops.gather import gather, scatter
 
 X = np.arange(2.0 * 3 * 4 * 5).reshape(2, 3, 4, 5)
 MASK = np.arange(12).reshape(3, 4) % 5 < 2

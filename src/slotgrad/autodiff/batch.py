@@ -17,8 +17,9 @@ from ..errors import CaptureError, ShapeError, UsageError, describe_site, user_s
 from ..graph.apply import reapply, symbolic
 from ..graph.node import Node, TensorType, ancestors
 from ..graph.op import Op
+from ..ops.arrange import stack
 from ..ops.declare import as_tensor, normalize_axis
-from ..ops.movement import broadcast_to, moveaxis, stack
+from ..ops.movement import broadcast_to, moveaxis
 from ..ops.random import random_bits, random_bits_op
 from ..ops.stop import items
 from ..tensor import Tensor

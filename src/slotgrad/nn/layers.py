@@ -20,8 +20,8 @@ from typing import Any, Self, overload
 
 from ..dtypes import as_dtype, default_float, floating
 from ..errors import BoundsError, DTypeError, OptionError
+from ..ops.arrange import flatten
 from ..ops.creation import empty
-from ..ops.movement import flatten
 from ..ops.reduce import Axis
 from ..tensor import Tensor
 from . import functional as F

@@ -5,7 +5,8 @@ Giles, "Collected matrix derivative results for forward and reverse mode algorit
 differentiation" (2008), Seeger et al., "Auto-differentiating linear algebra" (2017), and Walter
 and Lehmann, "Algorithmic differentiation of linear algebra functions" (2018).
 
-May import the floor, declare, arithmetic, compare, contract, movement and stop.
+May import the floor, declare, arithmetic, compare, contract, movement, arrange
+and stop.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ..errors import GradientError, MatrixError
 from ..graph.apply import apply
 from ..tensor import Tensor
 from .arithmetic import where
+from .arrange import tril, triu
 from .declare import (
     TensorType,
     align,
@@ -28,7 +30,7 @@ from .declare import (
     structured,
     unbroadcast,
 )
-from .movement import concat, tril, triu
+from .movement import concat
 from .stop import items
 
 

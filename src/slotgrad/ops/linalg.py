@@ -22,7 +22,7 @@ from ..dtypes import float32, float64
 from ..errors import DTypeError, MatrixError, OptionError, ShapeError
 from ..graph.apply import apply
 from ..tensor import Tensor
-from . import movement
+from . import arrange, movement
 from .arithmetic import where
 from .compare import greater
 from .contract import matmul, outer, tensordot, vecdot
@@ -501,7 +501,7 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Tensor:
     >>> sg.linalg.diagonal(sg.tensor([[1.0, 2.0], [3.0, 4.0]]), offset=1)
     tensor([2.])
     """
-    return movement.diagonal(x, offset, -2, -1)
+    return arrange.diagonal(x, offset, -2, -1)
 
 
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Tensor:

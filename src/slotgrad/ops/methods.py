@@ -13,7 +13,19 @@ from ..config import modes
 from ..errors import DTypeError, GradientError, ShapeError, UsageError
 from ..tensor import Tensor, is_tensor
 from ..tree import flatten, unflatten
-from . import arithmetic, compare, contract, creation, functions, index, movement, reduce, stop
+from . import (
+    arithmetic,
+    arrange,
+    compare,
+    contract,
+    creation,
+    functions,
+    index,
+    movement,
+    order,
+    reduce,
+    stop,
+)
 
 METHODS = {
     arithmetic: "add sub mul div neg pow maximum minimum atan2 hypot logaddexp remainder"
@@ -23,10 +35,10 @@ METHODS = {
     " reciprocal rsqrt exp2 relu softplus",
     compare: "equal less less_equal greater greater_equal not_equal isnan isinf isfinite"
     " logical_not logical_and logical_or logical_xor",
-    reduce: "sum max min argmax argmin any all mean var std prod cumsum cumprod logsumexp norm"
-    " argsort sort topk",
-    movement: "expand_dims squeeze moveaxis swapaxes flatten flip roll split unstack repeat"
-    " broadcast_to tril triu diagonal",
+    reduce: "sum max min argmax argmin any all mean var std prod logsumexp norm",
+    order: "cumsum cumprod argsort sort topk",
+    movement: "expand_dims squeeze moveaxis swapaxes broadcast_to",
+    arrange: "flatten flip roll split unstack repeat tril triu diagonal",
     index: "take take_along_axis scatter_add nonzero",
     contract: "matmul dot vecdot outer tensordot",
     stop: "detach clone",
@@ -134,9 +146,11 @@ _NUMPY = {
     "arcsinh": functions.asinh, "arccosh": functions.acosh, "arctanh": functions.atanh,
     "invert": compare.bitwise_invert, "left_shift": compare.bitwise_left_shift,
     "right_shift": compare.bitwise_right_shift, "concatenate": movement.concat,
-    "ravel": movement.flatten,
+    "ravel": arrange.flatten,
 }  # fmt: skip
-_MODULES = (arithmetic, functions, compare, contract, reduce, movement, index, creation)
+_MODULES = (
+    arithmetic, functions, compare, contract, reduce, order, movement, arrange, index, creation,
+)  # fmt: skip
 
 
 def _counterpart(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Reductions, running sums and sorting.
+"""Reductions: sums, extrema, moments and norms over axes.
 
 May import the floor, declare, movement and the elementwise files.
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import as_dtype, default_float, default_int, floating, inexact, uint64
-from ..errors import OptionError, ShapeError
+from ..errors import ShapeError
 from ..graph.apply import apply
 from ..tensor import Tensor
 from .arithmetic import where
@@ -31,7 +31,7 @@ from .declare import (
     quiet,
     structured,
 )
-from .movement import as_int, as_number
+from .movement import as_number
 
 Axis = int | tuple[int, ...] | None
 
@@ -61,7 +61,7 @@ _REDUCTIONS = [
 @structured("sum", accepts="any")
 class _sum:
     def type(x: TensorType, axis: tuple, keepdims: bool) -> TensorType:
-        return TensorType(_reduced(x.shape, axis, keepdims), _sum_dtype(x.dtype))
+        return TensorType(_reduced(x.shape, axis, keepdims), sum_dtype(x.dtype))
 
     @quiet
     def value(x: np.ndarray, axis: tuple, keepdims: bool) -> Any:
@@ -82,7 +82,7 @@ class _sum:
         return k.reduce("add", x, axis, keepdims)
 
 
-def _sum_dtype(dtype: np.dtype) -> np.dtype:
+def sum_dtype(dtype: np.dtype) -> np.dtype:
     if dtype in inexact:
         return dtype
     return uint64 if dtype.kind == "u" else default_int
@@ -171,54 +171,6 @@ class _argmin(_ArgExtremum):
 
     def kernel(k: Any, x: Any, axis: int, keepdims: bool) -> Any:
         return k.arg_reduce("min", x, axis, keepdims)
-
-
-@structured("cumsum", accepts="any")
-class _cumsum:
-    def type(x: TensorType, axis: int) -> TensorType:
-        return TensorType(x.shape, _sum_dtype(x.dtype))
-
-    @quiet
-    def value(x: np.ndarray, axis: int) -> np.ndarray:
-        return np.cumsum(x, axis=axis, dtype=_sum_dtype(x.dtype))
-
-    linear = True
-    samples = [([(4,)], {"axis": 0}), ([(2, 3)], {"axis": 1}), ([(3, 2)], {"axis": 0})]
-
-    def vjp(g: Tensor, out: Tensor, x: Tensor, axis: int) -> tuple:
-        return (lambda: cumsum(g.flip(axis), axis).flip(axis),)
-
-    def batch(batched: tuple, x: Tensor, axis: int) -> Tensor:
-        return apply(_cumsum, (x,), {"axis": axis + 1})
-
-    def kernel(k: Any, x: Any, axis: int) -> Any:
-        return k.scan("add", x, axis)
-
-
-@structured("argsort", accepts="ordered")
-class _argsort:
-    """Stable: equal elements keep their order; nan counts as the largest."""
-
-    def type(x: TensorType, axis: int, descending: bool) -> TensorType:
-        check_dtype("argsort", x.dtype, "ordered")
-        return TensorType(x.shape, default_int)
-
-    def value(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
-        if not descending:
-            return np.argsort(x, axis=axis, kind="stable")
-        flipped = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
-        return x.shape[axis] - 1 - np.flip(flipped, axis)
-
-    samples = [
-        ([(5,)], {"axis": 0, "descending": False}),
-        ([(3, 4)], {"axis": 1, "descending": True}),
-    ]
-
-    def batch(batched: tuple, x: Tensor, axis: int, descending: bool) -> Tensor:
-        return apply(_argsort, (x,), {"axis": axis + 1, "descending": descending})
-
-    def kernel(k: Any, x: Any, axis: int, descending: bool) -> Any:
-        return k.argsort(x, axis, descending)
 
 
 # -- public functions --------------------------------------------------------------------------
@@ -320,7 +272,7 @@ def std(x: Any, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = 
 def prod(x: Any, /, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
     """The product over axes, by halves: its derivatives are right where elements are zero."""
     x = as_tensor(x)
-    x = x.astype(_sum_dtype(x.dtype) if dtype is None else as_dtype(dtype))
+    x = x.astype(sum_dtype(x.dtype) if dtype is None else as_dtype(dtype))
     for i in normalize_axes(axis, x.ndim, "prod"):
         x = _halved_product(x.moveaxis(i, 0))[None].moveaxis(0, i)
     return x if keepdims else x.squeeze(normalize_axes(axis, x.ndim, "prod"))
@@ -335,32 +287,6 @@ def _halved_product(x: Tensor) -> Tensor:
         pairs = x[:half] * x[half : 2 * half]
         x = pairs if n % 2 == 0 else pairs.concat([pairs[1:], pairs[:1] * x[-1:]])
     return x[0]
-
-
-def cumsum(x: Any, /, axis: int | None = None) -> Tensor:
-    """The running sum along an axis; None: of the flattened tensor."""
-    x = as_tensor(x)
-    if axis is None:
-        x, axis = x.reshape((-1,)), 0
-    return apply(_cumsum, (x,), {"axis": normalize_axis(axis, x.ndim, "cumsum")})
-
-
-def cumprod(x: Any, /, axis: int | None = None) -> Tensor:
-    """The running product along an axis; None: of the flattened tensor.
-
-    Made by doubling distances (Hillis and Steele 1986), so that its derivatives are right
-    where elements are zero.
-    """
-    x = as_tensor(x)
-    if axis is None:
-        x, axis = x.reshape((-1,)), 0
-    axis = normalize_axis(axis, x.ndim, "cumprod")
-    x = x.astype(_sum_dtype(x.dtype)).moveaxis(axis, 0)
-    distance = 1
-    while distance < x.shape[0]:
-        x = x.concat([x[:distance], x[distance:] * x[:-distance]])
-        distance *= 2
-    return x.moveaxis(0, axis)
 
 
 def logsumexp(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -398,32 +324,7 @@ def norm(x: Any, /, ord: float = 2, axis: Axis = None, keepdims: bool = False) -
     return where(powers == 0, powers, inside.sqrt() if ord == 2 else inside ** (1 / ord))
 
 
-def argsort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
-    """The indices that sort `x` along an axis.  Always stable; nan counts as the largest."""
-    x = as_tensor(x)
-    axis = normalize_axis(axis, x.ndim, "argsort")
-    check_dtype("argsort", x.dtype, "ordered")
-    return apply(_argsort, (x,), {"axis": axis, "descending": bool(descending)})
-
-
-def sort(x: Any, /, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
-    """`x` in order along an axis.  Always stable; nan counts as the largest."""
-    x = as_tensor(x)
-    return x.take_along_axis(argsort(x, axis, descending), axis)
-
-
-def topk(x: Any, k: int, /, axis: int = -1, largest: bool = True) -> tuple[Tensor, Tensor]:
-    """The k largest (or smallest) elements along an axis in order, and their indices."""
-    x = as_tensor(x)
-    axis, k = normalize_axis(axis, x.ndim, "topk"), as_int(k, "k", "topk")
-    if not 0 <= k <= x.shape[axis]:
-        raise OptionError(f"topk: got k={k}; expected 0 to {x.shape[axis]}, the size of the axis")
-    order = argsort(x, axis, descending=bool(largest))
-    order = order[(slice(None),) * axis + (slice(0, k),)]
-    return x.take_along_axis(order, axis), order
-
-
 __all__ = [
-    "all", "any", "argmax", "argmin", "argsort", "cumprod", "cumsum", "logsumexp", "max", "mean",
-    "min", "norm", "prod", "sort", "std", "sum", "topk", "var",
+    "all", "any", "argmax", "argmin", "logsumexp", "max", "mean", "min", "norm", "prod", "std",
+    "sum", "var",
 ]  # fmt: skip

@@ -12,8 +12,8 @@ from ..config import no_grad
 from ..dtypes import default_float, result_type
 from ..errors import OptionError
 from ..ops.arithmetic import clip, minimum
+from ..ops.arrange import stack
 from ..ops.creation import zeros
-from ..ops.movement import stack
 from ..ops.reduce import norm
 from ..tensor import Tensor
 from .base import check_at_least_0
