@@ -74,11 +74,15 @@ class Writer:
         lead = range(len(p.c.shape) - 2)
         batch = tuple((p.c.shape[i], a.strides[i], b.strides[i], p.c.strides[i]) for i in lead)
         problem = Gemm(m, n, k, p.c.dtype, ta, tb, lda, ldb, p.c.strides[-2] or n, batch)
+        flip = n == 1 and problem.ldc == 1  # a column is computed as a row
+        if flip:
+            problem = problem.flipped()
         self.scratch = max(self.scratch, scratch_bytes(problem, self.host))
         self._add(gemm_function(name, problem, self.host))
         lines = self._pointers(name, _buffers(p))
         pointers = []
-        for role, view in zip("abc", (p.a, p.b, p.c)):
+        operands = (p.b, p.a, p.c) if flip else (p.a, p.b, p.c)
+        for role, view in zip("abc", operands):
             base = f"%{name}.b{self.number[view.buffer]}"
             lines.append(
                 f"%{name}.{role} = getelementptr {stored(view.dtype)}, ptr {base},"

@@ -45,7 +45,7 @@ class Program:
         self.inputs = len(region.inputs)
         self.constants: list[tuple[int, np.ndarray]] = []
         slot: dict[Node, int] = {n: i for i, n in enumerate(region.inputs)}
-        for node in nodes:
+        for node in sorted(nodes, key=lambda n: n.op is not None):  # inputs, constants, results
             if node not in slot:
                 slot[node] = len(slot)
                 if node.op is None:
