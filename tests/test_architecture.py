@@ -18,7 +18,20 @@ LAYERS = [
     {"errors", "config", "dtypes", "tree", "tensor", "graph"},
     {"ops", "autodiff"},
     {"passes", "kernel", "targets", "runtime", "capture"},
-    {"compile", "nn", "optim", "data", "io", "export", "viz", "scalar", "cli", "__main__", "demo"},
+    {
+        "compile",
+        "nn",
+        "optim",
+        "data",
+        "io",
+        "export",
+        "viz",
+        "scalar",
+        "cli",
+        "__main__",
+        "demo",
+        "word2vec",
+    },
     {"__init__"},
 ]
 # inside a layer: what a package may not import

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from . import demo, viz
+from . import demo, viz, word2vec
 from .data.digits import SIDE
-from .errors import SlotgradError
+from .errors import FileError, SlotgradError
+from .io import save
 from .tensor import Tensor
 
 app = typer.Typer(
@@ -84,6 +85,41 @@ def predict(
     best = probabilities.argsort(descending=True).tolist()[:3]
     for digit in best:
         console.print(f"{digit}  {probabilities[digit].item():6.1%}")
+
+
+@app.command("word2vec")
+def run_word2vec(
+    text: Annotated[
+        Path | None, typer.Argument(help="Text file; default: the manual inside Python.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for vectors and map.")] = Path("word2vec"),
+    dimension: Annotated[int, typer.Option(min=2, help="Numbers in a vector.")] = 48,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the text.")] = 5,
+    like: Annotated[list[str] | None, typer.Option(help="Words to print neighbours of.")] = None,
+) -> None:
+    """Learn vectors of the words of a text, and draw a map of the most frequent ones."""
+    words = word2vec.tokens(_read(text) if text is not None else word2vec.manual())
+    console.print(f"{len(words)} words, {len(set(words))} different ones")
+    learned = word2vec.train(
+        words, dimension, epochs=epochs, progress=lambda loss: console.print(f"loss {loss:.4f}")
+    )
+    console.print(f"{learned.pairs_per_second:.0f} pairs a second")
+    for word in like or learned.words[40:200:20]:
+        near = ", ".join(f"{w} {c:.2f}" for w, c in learned.nearest(word))
+        console.print(f"{word}: {near}", highlight=False, soft_wrap=True)
+    out.mkdir(parents=True, exist_ok=True)
+    vectors, picture = out / "vectors.safetensors", out / "map.png"
+    save({"words": learned.words, "vectors": learned.vectors}, vectors)
+    shown = slice(30, 150)  # the most frequent words are everywhere
+    viz.embedding(learned.vectors[shown], learned.words[shown], picture, "words of the text")
+    console.print(f"wrote {vectors}\nwrote {picture}")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(f"{path}: cannot be read as text ({error}); expected UTF-8") from None
 
 
 @app.command()

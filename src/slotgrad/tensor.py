@@ -240,6 +240,8 @@ class Tensor:
         else:
             text = np.array2string(self.node.value, separator=", ", prefix="tensor(", threshold=40)
         parts = [text]
+        if "..." in text:
+            parts.append(f"shape={shape}")
         if dtype not in (default_float, np.dtype("int64"), np.dtype("bool")):
             parts.append(f"dtype={dtype.name}")
         if self.name:

@@ -9,6 +9,8 @@ A face: may import everything; matplotlib and graphviz only inside functions.
 """
 
 from .draw import draw as draw
+from .embedding import embedding as embedding
+from .embedding import principal_components as principal_components
 from .html import as_html as as_html
 from .pictures import as_characters as as_characters
 from .pictures import loss_curve as loss_curve
