@@ -29,10 +29,10 @@ check: $(VENV)/installed-dev  ## style, types, import directions
 	$(BIN)/python -m pytest tests/test_architecture.py
 
 bench: $(VENV)/installed-bench  ## measure, beside the peers
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks
 
 soak: $(VENV)/installed-dev  ## long runs that CI does not do
-	$(BIN)/python -m pytest -n auto tests/soak
+	SLOTGRAD_FUZZ=1 $(BIN)/python -m pytest -n auto tests/soak tests/fuzz tests/ops/test_index.py
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) demo build dist .pytest_cache .mypy_cache .ruff_cache

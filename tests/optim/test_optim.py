@@ -342,7 +342,7 @@ def test_an_optimizer_of_ones_own():
     p.grad = sg.tensor([3.0, -2.0])
     opt.step()
     assert p.tolist() == [0.75, 1.25]
-    with pytest.raises(NotImplementedError, match="Optimizer must define update"):
+    with pytest.raises(sg.errors.UsageError, match="Optimizer has no update"):
         optim.Optimizer([p], lr=0.1).step()
 
 

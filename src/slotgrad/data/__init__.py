@@ -5,9 +5,10 @@
 [2, 2, 1]
 """
 
-from .batches import batches as batches
-from .batches import split as split
-from .digits import PIXELS as PIXELS
-from .digits import SIDE as SIDE
-from .digits import digit_from_image as digit_from_image
-from .digits import digits as digits
+from .batches import batches as batches, split as split
+from .digits import (
+    PIXELS as PIXELS,
+    SIDE as SIDE,
+    digit_from_image as digit_from_image,
+    digits as digits,
+)

@@ -5,10 +5,6 @@
 
 from .checkpoint import (
     load as load,
-)
-from .checkpoint import (
     read_metadata as read_metadata,
-)
-from .checkpoint import (
     save as save,
 )

@@ -18,33 +18,24 @@ from ..errors import OptionError, ShapeError
 from ..ops import random
 from ..ops.arithmetic import maximum, where
 from ..ops.declare import promote
-from ..ops.functions import erfc, expm1
-from ..ops.functions import relu as relu
-from ..ops.functions import sigmoid as sigmoid
-from ..ops.functions import softplus as _softplus
-from ..ops.functions import tanh as tanh
+from ..ops.functions import (
+    erfc,
+    expm1,
+    relu as relu,
+    sigmoid as sigmoid,
+    softplus as _softplus,
+    tanh as tanh,
+)
 from ..ops.index import one_hot as one_hot
 from ..ops.reduce import Axis, norm
 from ..tensor import Tensor
 from .losses import (
     binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
-)
-from .losses import (
     cross_entropy as cross_entropy,
-)
-from .losses import (
     huber_loss as huber_loss,
-)
-from .losses import (
     l1_loss as l1_loss,
-)
-from .losses import (
     log_softmax as log_softmax,
-)
-from .losses import (
     mse_loss as mse_loss,
-)
-from .losses import (
     nll_loss as nll_loss,
 )
 

@@ -24,8 +24,7 @@ from ..ops.arrange import flatten
 from ..ops.creation import empty
 from ..ops.reduce import Axis
 from ..tensor import Tensor
-from . import functional as F
-from . import init
+from . import functional as F, init
 from .module import Module, Parameter
 
 

@@ -12,20 +12,14 @@ tensor(0.5, requires_grad=True)
 
 from .adam import (
     Adam as Adam,
-)
-from .adam import (
     AdamW as AdamW,
 )
 from .base import (
     Optimizer as Optimizer,
-)
-from .base import (
     ParamGroup as ParamGroup,
 )
 from .clip import (
     clip_grad_norm as clip_grad_norm,
-)
-from .clip import (
     clip_grad_value as clip_grad_value,
 )
 from .sgd import SGD as SGD

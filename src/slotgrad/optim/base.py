@@ -20,7 +20,7 @@ import numpy as np
 
 from ..config import no_grad
 from ..dtypes import default_float, float64, floating
-from ..errors import DTypeError, GradientError, OptionError, ShapeError, StateError
+from ..errors import DTypeError, GradientError, OptionError, ShapeError, StateError, UsageError
 from ..ops.creation import zeros_like
 from ..tensor import Tensor, tensor
 
@@ -196,7 +196,7 @@ class Optimizer:
         p, g    of one shape and dtype; half precision comes as float32
         lr      float64, without axes
         """
-        raise NotImplementedError(f"{self._name} must define update")
+        raise UsageError(f"{self._name} has no update; define it as a method of the class")
 
     # -- what it does ------------------------------------------------------------------
 

@@ -27,8 +27,7 @@ import llvmlite.binding as llvm
 
 from ..errors import InternalError
 from . import cache as disk
-from .host import Host
-from .host import host as this_host
+from .host import Host, host as this_host
 
 _OPT = 2  # of code generation; 1 to 3 give the same speed, 0 code twice as slow
 _DECLARED = re.compile(r"^declare [^\n]*?@([\w.$]+)\(", re.MULTILINE)

@@ -9,9 +9,6 @@ A face: may import everything; matplotlib and graphviz only inside functions.
 """
 
 from .draw import draw as draw
-from .embedding import embedding as embedding
-from .embedding import principal_components as principal_components
+from .embedding import embedding as embedding, principal_components as principal_components
 from .html import as_html as as_html
-from .pictures import as_characters as as_characters
-from .pictures import loss_curve as loss_curve
-from .pictures import show as show
+from .pictures import as_characters as as_characters, loss_curve as loss_curve, show as show
