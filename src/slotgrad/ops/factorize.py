@@ -5,8 +5,7 @@ Giles, "Collected matrix derivative results for forward and reverse mode algorit
 differentiation" (2008), Seeger et al., "Auto-differentiating linear algebra" (2017), and Walter
 and Lehmann, "Algorithmic differentiation of linear algebra functions" (2018).
 
-May import the floor, declare, arithmetic, compare, contract, movement, arrange
-and stop.
+May import the floor, declare, arithmetic, compare, contract, movement, arrange and stop.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from ..graph.apply import apply
 from ..tensor import Tensor, tensor
 from .declare import TensorType, as_tensor, constant, structured
 from .movement import as_int, as_number, as_shape, broadcast_to, concat
+from .stop import clone
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
@@ -173,7 +174,8 @@ def normal(
     u = _unit((2, (size + 1) // 2), float64 if kind == float64 else default_float)
     radius = ((1.0 - u[0]).log() * -2.0).sqrt()
     angle = u[1] * (2 * math.pi)
-    z = concat([radius * angle.cos(), radius * angle.sin()])[:size].reshape(shape).astype(kind)
+    pairs = concat([radius * angle.cos(), radius * angle.sin()])[:size]
+    z = clone(pairs.reshape(shape).astype(kind))  # no view of what nobody else will see
     if (mean, std) != (0.0, 1.0):
         z = z * std + mean
     return z.requires_grad_() if requires_grad else z
