@@ -10,6 +10,8 @@ tensor([2., 4.])
 
 from __future__ import annotations
 
+import sys as _sys
+
 from . import data as data, errors as errors, nn as nn, optim as optim, viz as viz
 from .autodiff.backward import backward as _backward
 from .autodiff.batch import vmap as vmap
@@ -230,7 +232,20 @@ from .tree import tree_map as tree_map
 from .viz.html import as_html as _as_html
 
 _methods.bind()
-for _name, _method in {"backward": _backward, "to_dot": _to_dot, "_repr_html_": _as_html}.items():
+
+
+def _array_namespace(self: Tensor, *, api_version: str | None = None) -> object:
+    """This module: where the Array API standard looks for functions on tensors."""
+    return _sys.modules[__name__]
+
+
+_METHODS = {
+    "backward": _backward,
+    "to_dot": _to_dot,
+    "_repr_html_": _as_html,
+    "__array_namespace__": _array_namespace,
+}
+for _name, _method in _METHODS.items():
     setattr(Tensor, _name, _method)
 
 __version__ = "0.1.0"

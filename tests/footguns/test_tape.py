@@ -229,6 +229,9 @@ def test_numpy_functions_on_tensors_do_not_lose_the_gradient():
         np.spacing(x)
     assert np.mean(x).requires_grad and np.concatenate([x, x]).shape == (2,)
     assert np.median(x.detach()) == 0.5
+    buffer = sg.zeros(3)
+    np.place(buffer, np.array([True, False, True]), [1.0, 2.0])  # not our own place
+    assert buffer.tolist() == [1, 0, 2]
 
 
 def test_python_numbers_do_not_widen():
@@ -280,4 +283,5 @@ def test_array_is_shared_unless_a_copy_is_asked_for():
 def test_exchange_with_numpy_and_dlpack():
     x = sg.tensor([[1.0, 2.0]])
     assert np.from_dlpack(x).tolist() == [[1, 2]]
+    assert x.__array_namespace__().permute_dims(x, (1, 0)).shape == (2, 1)
     assert np.asarray(x) is not None and np.asarray(x).dtype == np.float32

@@ -138,7 +138,8 @@ def _transpose(self: Tensor, *axes: Any) -> Tensor:
 
 # -- NumPy's functions on tensors ----------------------------------------------------------------
 
-_NUMPY = {
+_NUMPY: dict[str, Any] = {
+    "place": None,  # our own means something else
     "subtract": arithmetic.sub, "multiply": arithmetic.mul, "true_divide": arithmetic.div,
     "divide": arithmetic.div, "negative": arithmetic.neg, "power": arithmetic.pow,
     "arctan2": arithmetic.atan2, "absolute": functions.abs, "rint": functions.round,
