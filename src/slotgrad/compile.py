@@ -55,6 +55,7 @@ class Variant:
     others: list[Any]  # the result's leaves that are no tensors
     numbers: bool  # called with Python numbers only: returns Python numbers
     names: tuple[Callable[[], Any], Any]  # what the function's names stood for
+    used_up: list[tuple[Tensor, Tensor]]  # tensors, and the .grad that says it was used up
     checked: int  # state of `changes.count` when the guards held
 
     def holds(self) -> bool:
@@ -66,12 +67,6 @@ class Variant:
             and read_names() == seen_names
             and self._guards_hold()
         )
-
-    def consumed(self, x: Tensor, function: str) -> Tensor:
-        """What `.grad` is after a call that used the gradient up: reading it raises."""
-        node = Node(None, (), NO_ATTRS, None, False)
-        node.type, node.fate = x.node.type, Consumed(function)
-        return Tensor(node)
 
     def _guards_hold(self) -> bool:
         """Modules are asked again only after some module has changed."""
@@ -182,6 +177,7 @@ class Compiled:
                 [None if isinstance(x, Tensor) else x for x in result_leaves],
                 numbers,
                 _names_of(self.function),
+                [(x, _consumed(x, self.__name__)) for x in captured.used_up],
                 changes.count,
             )
             self._keep(key, variant)
@@ -221,8 +217,8 @@ class Compiled:
         gradients = iter(values[count + len(captured.written) :])
         for x, g in captured.gradients:
             x._grad = None if g is None else Tensor(leaf(next(gradients)))
-        for x in captured.used_up:
-            x._grad = variant.consumed(x, self.__name__)
+        for x, marker in variant.used_up:
+            x._grad = marker
         results = iter(values[:count])
         filled = [
             other if y is None else _returned(next(results), variant.numbers)
@@ -368,6 +364,13 @@ def _array(x: Any, node: Node) -> np.ndarray:
     return np.asarray(x, node.type.dtype)
 
 
+def _consumed(x: Tensor, function: str) -> Tensor:
+    """What `.grad` is after a call that used the gradient up: reading it raises."""
+    node = Node(None, (), NO_ATTRS, None, False)
+    node.type, node.fate = x.node.type, Consumed(function)
+    return Tensor(node)
+
+
 def _returned(value: np.ndarray, numbers: bool) -> Any:
     return value.item() if numbers and value.ndim == 0 else Tensor(leaf(value))
 
@@ -391,7 +394,7 @@ def _names_of(f: Callable[..., Any]) -> tuple[Callable[[], Any], Any]:
     code = getattr(f, "__code__", None)
     if code is None:
         return tuple, ()
-    scope, cells = f.__globals__, f.__closure__ or ()  # type: ignore[attr-defined]
+    scope, cells = getattr(f, "__globals__", {}), getattr(f, "__closure__", None) or ()
     names = [n for n in code.co_names if n in scope]
 
     def read() -> tuple:

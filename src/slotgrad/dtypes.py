@@ -102,11 +102,6 @@ def result_type(*args: Any) -> np.dtype:
     return strong
 
 
-def to_inexact(dtype: np.dtype) -> np.dtype:
-    """The dtype in which exp, sqrt, mean ... of this dtype are computed."""
-    return dtype if dtype in inexact else default_float
-
-
 def can_cast(source: Any, target: Any) -> bool:
     """Whether promotion leads from `source` to `target` without loss of kind."""
     source, target = as_dtype(getattr(source, "dtype", source)), as_dtype(target)

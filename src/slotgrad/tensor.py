@@ -150,7 +150,7 @@ class Tensor:
     def _value(self, asked: str) -> np.ndarray:
         value = self.node.value
         if value is None and isinstance(self.node.fate, Consumed):
-            raise _consumed(asked, self.node)
+            raise self.node.fate.error(asked)
         if value is None or (modes.capture is not None and modes.capture.is_state(self)):
             made = f", made at {describe_site(self.node.site)}" if self.node.site else ""
             raise CaptureError(
@@ -371,13 +371,6 @@ class Tensor:
         def __le__(self, other: Any) -> Tensor: ...
         def __gt__(self, other: Any) -> Tensor: ...
         def __ge__(self, other: Any) -> Tensor: ...
-
-
-def _consumed(asked: str, node: Node) -> CaptureError:
-    return CaptureError(
-        f"{asked} asks for a gradient that the compiled function {node.fate.function!r} used"  # type: ignore[union-attr]
-        " without keeping it; let the function return it: return loss, p.grad"
-    )
 
 
 def _restore(kind: type, value: np.ndarray, requires_grad: bool, name: str | None) -> Tensor:

@@ -86,10 +86,7 @@ def _missing_value(op: Op, node: Node) -> Exception:
     what = f"tensor {node.name!r}" if node.name else f"a {node.type} tensor"
     made = f"{node.op.name} at {describe_site(node.site)}" if node.op else "the function"
     if isinstance(node.fate, Consumed):
-        return CaptureError(
-            f"{op.name}: got a gradient that the compiled function {node.fate.function!r} used"
-            " without keeping it; let the function return it: return loss, p.grad"
-        )
+        return node.fate.error(op.name)
     if isinstance(node.fate, Changed):
         return ChangedValueError(
             f"backward: {op.name} needs the value of {what} that {made} used, but"

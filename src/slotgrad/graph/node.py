@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ..errors import CaptureError
+
 if TYPE_CHECKING:
     from .op import Op
 
@@ -117,6 +119,13 @@ class Consumed(NamedTuple):
     """Fate of a gradient that a compiled function used up without keeping it."""
 
     function: str
+
+    def error(self, asked: str) -> CaptureError:
+        """What to raise when `asked` needs the gradient."""
+        return CaptureError(
+            f"{asked}: this gradient was in the compiled function {self.function!r}, which used it"
+            " without keeping it; let the function return it: return loss, p.grad"
+        )
 
 
 NO_ATTRS: dict[str, Any] = {}

@@ -39,7 +39,6 @@ class Op:
     samples: Any = ()
     accepts: str = "numeric"
     view: bool = False  # the value may share memory with the first input's
-    eager_only: str = ""  # why the compiler cannot have it
     again: Rule | None = None  # applies it anew where `apply` is not enough (custom functions)
     oracle: Rule | None = None  # an independent value for the tests, where there is one
 

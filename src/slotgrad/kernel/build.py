@@ -66,7 +66,12 @@ class _Builder:
     def __init__(self, region: Region, written: dict[int, int]) -> None:
         self.region = region
         self.written = written
+        self.results = set(region.outputs)
         self.nodes = region.nodes
+        self.users: dict[Node, list[Node]] = defaultdict(list)
+        for node in self.nodes:
+            for i in node.inputs:
+                self.users[i].append(node)
         self.views: dict[Node, View] = {}
         self.several: dict[Node, list[View]] = {}
         self.statements: list[Statement] = []
@@ -121,17 +126,12 @@ class _Builder:
             i: self.views[i].broadcast(shape) for n in nodes for i in n.inputs if i not in inside
         }
         made = Loop(shape, inputs, nodes)
-        needed = self.needed_outside(inside)
         for node in nodes:
-            if node in needed:
+            if node in self.results or not inside.issuperset(self.users[node]):
                 self.views[node] = self.buffer(node.type)
                 made.outputs.append((node, self.views[node]))
         if math.prod(shape):
             self.statements.append(made)
-
-    def needed_outside(self, inside: set[Node]) -> set[Node]:
-        users = {i for n in self.nodes if n not in inside for i in n.inputs}
-        return (users | set(self.region.outputs)) & inside
 
     # -- what is not elementwise -------------------------------------------------------------------
 
