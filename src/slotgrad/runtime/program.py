@@ -1,8 +1,8 @@
-"""A program: native functions over one arena, with host calls between them.
+"""A program: one native function over one arena, which calls Python where it must.
 
-The native functions get a table of addresses: a scratch, then every buffer.  Arena and constants
-stay where they are; inputs and outputs are entered at each call.  May import the floor, kernel,
-targets and the rest of runtime.
+The function gets a table of addresses: a scratch, the function for host calls, every buffer.
+Arena and constants stay where they are; inputs and outputs are entered at each
+call.  May import the floor, kernel, targets and the rest of runtime.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from ..graph.region import Region
 from ..kernel.build import build
 from ..kernel.ir import Buffer, HostCall, View
 from ..kernel.memory import ALIGNMENT, plan_memory
-from ..targets.llvm import Native, Writer
+from ..targets.llvm import BUFFERS, HOST, SCRATCH, Writer
 from ..tensor import Tensor
 from .host import host
-from .llvm import Library, compile_text
+from .llvm import compile_text
+
+_HostFunction = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64)
+_Native = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
 
 
 class Program:
@@ -40,10 +43,10 @@ class Program:
         self.kernels = plan_memory(build(region, self.written))
         buffers = self.kernels.buffers
         self._arena = _aligned(self.kernels.arena_bytes)
-        self._table = np.zeros(1 + len(buffers), np.uint64)
+        self._table = np.zeros(BUFFERS + len(buffers), np.uint64)
         self._inputs = [b for b in buffers if b.role == "input"]
         self._outputs = [v for v in self.kernels.outputs if v.buffer.role == "output"]
-        self._entries = {b: i + 1 for i, b in enumerate(buffers)}
+        self._entries = {b: i + BUFFERS for i, b in enumerate(buffers)}
         self._arrays: dict[Buffer, np.ndarray] = {}
         self._aliases = [b for b in buffers if b.alias is not None]
         self._given: list[Any] = [None] * len(self._inputs)
@@ -54,36 +57,19 @@ class Program:
             elif b.role == "arena" and b.offset >= 0:
                 part = self._arena[b.offset : b.offset + b.bytes]
                 self._enter(b, part.view(b.dtype))
-        self.library, self._steps = self._compile()
+        writer = Writer(self.kernels, host())
+        self.library = compile_text(writer.program())
+        self._scratch = _aligned(writer.scratch)
+        self._table[SCRATCH] = _address(self._scratch)
+        self._host = _HostFunction(self._host_call)
+        self._table[HOST] = ctypes.cast(self._host, ctypes.c_void_p).value or 0
+        self._native = _Native(self.library.address("run"))
+        self._failure: BaseException | None = None
         self._lock = threading.Lock()
 
     def _enter(self, buffer: Buffer, array: np.ndarray) -> None:
         self._arrays[buffer] = array
         self._table[self._entries[buffer]] = _address(array)
-
-    def _compile(self) -> tuple[Library | None, list[Any]]:
-        """The native code, and the steps of a call: native functions and host calls."""
-        writer = Writer(self.kernels, host())
-        names: list[str | HostCall] = []
-        pending: list[Native] = []
-        for statement in [*self.kernels.statements, None]:
-            if statement is None or isinstance(statement, HostCall):
-                if pending:
-                    name = f"segment{len(names)}"
-                    writer.segment(name, pending)
-                    names.append(name)
-                    pending = []
-                if statement is not None:
-                    names.append(statement)
-            else:
-                pending.append(statement)
-        if all(isinstance(n, HostCall) for n in names):
-            return None, names
-        library = compile_text(writer.module.text)
-        self._scratch = _aligned(writer.scratch)
-        self._table[0] = _address(self._scratch)
-        kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-        return library, [kind(library.address(n)) if isinstance(n, str) else n for n in names]
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray | None]:
         """The outputs, in new arrays; inputs that are written to are changed in place."""
@@ -108,12 +94,10 @@ class Program:
             ]
 
     def _run(self) -> None:
-        table = self._table.ctypes.data
-        for step in self._steps:
-            if isinstance(step, HostCall):
-                self._call(step)
-            else:
-                step(table)
+        if self._native(self._table.ctypes.data):
+            failure, self._failure = self._failure, None
+            assert failure is not None
+            raise failure
 
     # -- host calls --------------------------------------------------------------------------------
 
@@ -128,6 +112,17 @@ class Program:
         if view.buffer.role in ("arena", "constant") and view.buffer.alias is None:
             self._fixed[view] = array
         return array
+
+    def _host_call(self, number: int) -> int:
+        """What native code calls; errors wait until it has returned."""
+        try:
+            call = self.kernels.statements[number]
+            assert isinstance(call, HostCall)
+            self._call(call)
+        except BaseException as error:
+            self._failure = error
+            return 1
+        return 0
 
     def _call(self, call: HostCall) -> None:
         node, op = call.node, call.node.op

@@ -1,0 +1,187 @@
+"""Loops around vectors, in the text of one function: indices, addresses, gathers, accumulators.
+
+May import the floor, kernel, runtime and the writers of LLVM text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from ..dtypes import bool_
+from ..kernel.ir import Buffer, View
+from .lanes import Value, element, stored
+from .vector import Vector
+
+
+class Nest:
+    """Loops around vectors, in the text of one function."""
+
+    def __init__(self, k: Vector, number: dict[Buffer, int]) -> None:
+        self.k = k
+        self.number = number
+        self.slots: list[str] = []
+
+    def text(self) -> list[str]:
+        return ["entry:", *self.slots, *self.k.lines, "  ret void"]
+
+    @contextmanager
+    def loops(self, sizes: list[int]) -> Iterator[list[str]]:
+        """Nested loops; gives the names of the indices."""
+        k, open_loops, indices = self.k, [], []
+        for size in sizes:
+            if size == 1:
+                indices.append("0")
+                continue
+            i, label = k.fresh(), k.fresh()[1:]
+            before = k.block
+            k.line(f"br label %{label}.head")
+            k.start_block(f"{label}.head")
+            # the phi's second source is known when the loop ends
+            k.lines.append("")
+            open_loops.append((len(k.lines) - 1, i, label, before, size))
+            indices.append(i)
+        k.forget()
+        yield indices
+        for place, i, label, before, size in reversed(open_loops):
+            k.line(f"{i}.next = add nuw nsw i64 {i}, 1")
+            k.line(f"{i}.more = icmp ult i64 {i}.next, {size}")
+            k.lines[place] = f"  {i} = phi i64 [0, %{before}], [{i}.next, %{k.block}]"
+            k.line(f"br i1 {i}.more, label %{label}.head, label %{label}.end")
+            k.start_block(f"{label}.end")
+        k.forget()
+
+    def vectors(self, n: int, body: Callable[[str, Value | None], None]) -> None:
+        """`body` for 0, lanes, 2 lanes ... below n; the last one under a mask if it is not full."""
+        k = self.k
+        full, rest = n // k.lanes, n % k.lanes
+        if full:
+            with self.loops([full]) as (trip,):
+                i = trip
+                if trip != "0":
+                    i = k.fresh()
+                    k.line(f"{i} = mul nuw nsw i64 {trip}, {k.lanes}")
+                body(i, None)
+        if rest:
+            k.forget()
+            lanes = ", ".join(f"i1 {str(lane < rest).lower()}" for lane in range(k.lanes))
+            body(str(full * k.lanes), Value(f"<{lanes}>", bool_, k))
+            k.forget()
+
+    # -- memory --------------------------------------------------------------------------------
+
+    def base(self, view: View, indices: list[str]) -> str:
+        """The address of the element at these indices; missing ones are 0."""
+        k = self.k
+        place = str(view.offset)
+        for i, stride in zip(indices, view.strides):
+            if i == "0" or stride == 0:
+                continue
+            step, total = k.fresh(), k.fresh()
+            k.line(f"{step} = mul i64 {i}, {stride}")
+            k.line(f"{total} = add i64 {place}, {step}")
+            place = total
+        name, pointer = k.fresh(), f"%b{self.number[view.buffer]}"
+        k.line(f"{name} = getelementptr {stored(view.dtype)}, ptr {pointer}, i64 {place}")
+        return name
+
+    def load(self, view: View, base: str, i: str, mask: Value | None) -> Value:
+        """Elements i, i + 1, ... along the last axis."""
+        k, stride = self.k, view.strides[-1] if view.strides else 0
+        if stride == 0:
+            return k.spread(view.dtype, base)
+        if stride == 1:
+            return k.load(view.dtype, base, i, mask)
+        return self._gather(view.dtype, base, i, stride, mask)
+
+    def store(self, x: Value, view: View, base: str, i: str, mask: Value | None) -> None:
+        stride = view.strides[-1] if view.strides else 1
+        if stride == 1 or not view.shape or view.shape[-1] == 1:
+            self.k.store(x, view.dtype, base, i, mask)
+        else:
+            self._scatter(x, view.dtype, base, i, stride, mask)
+
+    def _addresses(self, dtype: np.dtype, base: str, i: str, stride: int) -> str:
+        """The addresses of the elements i, i + 1, ... that lie `stride` apart."""
+        k = self.k
+        index = np.dtype("i8")
+        start, pointers = k.fresh(), k.fresh()
+        k.line(f"{start} = mul i64 {i}, {stride}")
+        steps = ", ".join(f"i64 {lane * stride}" for lane in range(k.lanes))
+        first = k.splat(start, index)
+        places = k.emit(index, f"add {first}, <{steps}>")
+        k.line(f"{pointers} = getelementptr {stored(dtype)}, ptr {base}, {places}")
+        return f"<{k.lanes} x ptr> {pointers}"
+
+    def _gather(self, dtype: np.dtype, base: str, i: str, stride: int, mask: Value | None) -> Value:
+        k = self.k
+        memory, masks = f"<{k.lanes} x {stored(dtype)}>", k.type(bool_)
+        addresses = self._addresses(dtype, base, i, stride)
+        name = f"@llvm.masked.gather.{k.memory_suffix(dtype).replace('.p0', '')}.v{k.lanes}p0"
+        k.module.declare(f"{memory} {name}(<{k.lanes} x ptr>, i32, {masks}, {memory})")
+        lanes = repr(mask) if mask is not None else f"{masks} splat (i1 true)"
+        arguments = f"{addresses}, i32 {dtype.itemsize}, {lanes}, {memory} zeroinitializer"
+        raw = k.emit(k.in_memory(dtype), f"call {memory} {name}({arguments})", pure=False)
+        return k.unpack(raw, dtype)
+
+    def _scatter(
+        self, x: Value, dtype: np.dtype, base: str, i: str, stride: int, mask: Value | None
+    ) -> None:
+        k = self.k
+        memory, masks = f"<{k.lanes} x {stored(dtype)}>", k.type(bool_)
+        packed = k.pack(x, dtype)
+        addresses = self._addresses(dtype, base, i, stride)
+        name = f"@llvm.masked.scatter.{k.memory_suffix(dtype).replace('.p0', '')}.v{k.lanes}p0"
+        k.module.declare(f"void {name}({memory}, <{k.lanes} x ptr>, i32, {masks})")
+        lanes = repr(mask) if mask is not None else f"{masks} splat (i1 true)"
+        arguments = f"{memory} {packed.name}, {addresses}, i32 {dtype.itemsize}, {lanes}"
+        k.line(f"call void {name}({arguments})")
+
+    # -- accumulators --------------------------------------------------------------------------
+
+    def slot(self, dtype: np.dtype) -> str:
+        """Room on the stack for one vector."""
+        name = f"%acc{len(self.slots)}"
+        self.slots.append(f"  {name} = alloca {self.k.type(dtype)}, align 64")
+        return name
+
+    def write(self, slot: str, x: Value) -> None:
+        self.k.line(f"store {x}, ptr {slot}, align 64")
+
+    def read(self, slot: str, dtype: np.dtype) -> Value:
+        return self.k.emit(dtype, f"load {self.k.type(dtype)}, ptr {slot}, align 64", pure=False)
+
+    def horizontal(self, combine: str, x: Value) -> str:
+        """The lanes of a vector combined to a number."""
+        k, scalar = self.k, element(x.dtype)
+        suffix = f"v{k.lanes}{'f' if x.dtype.kind == 'f' else 'i'}{_bits(x.dtype)}"
+        start = ""
+        if x.dtype.kind == "f":
+            name = {"add": "fadd", "max": "fmaximum", "min": "fminimum"}[combine]
+            start = f"{scalar} -0.0, " if combine == "add" else ""
+        elif x.dtype == bool_:
+            name = "or" if combine == "max" else "and"
+        else:
+            sign = "s" if x.dtype.kind == "i" else "u"
+            name = "add" if combine == "add" else f"{sign}{combine}"
+        function = f"@llvm.vector.reduce.{name}.{suffix}"
+        types = f"{scalar}, {k.type(x.dtype)}" if start else k.type(x.dtype)
+        k.module.declare(f"{scalar} {function}({types})")
+        total = k.fresh()
+        free = "reassoc " if start else ""  # the lanes may be added in any order
+        k.line(f"{total} = call {free}{scalar} {function}({start}{x})")
+        return total
+
+    def store_one(self, scalar: str, view: View, base: str) -> None:
+        k, dtype = self.k, view.dtype
+        if dtype == bool_:
+            byte = k.fresh()
+            k.line(f"{byte} = zext i1 {scalar} to i8")
+            scalar = byte
+        k.line(f"store {stored(dtype)} {scalar}, ptr {base}, align {dtype.itemsize}")
+
+
+def _bits(dtype: np.dtype) -> int:
+    return 1 if dtype == bool_ else 8 * dtype.itemsize
