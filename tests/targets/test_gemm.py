@@ -91,12 +91,12 @@ class Case:
         """Call the function for each share of the units, with a scratch of its own."""
         work = units(self.problem, on)
         bounds = [work * i // shares for i in range(shares + 1)]
-        pointers = [ctypes.c_void_p] * 4 + [ctypes.c_int64] * 2 + [ctypes.c_void_p] * len(extra)
+        pointers = [ctypes.c_void_p] * (4 + len(extra)) + [ctypes.c_int64] * 2
         function = ctypes.CFUNCTYPE(None, *pointers)(address)
         for first, last in itertools.pairwise(bounds):
             scratch = guarded(scratch_bytes(self.problem, on), np.uint8)
-            arguments = [x.ctypes.data for x in (*self.memory.values(), scratch)]
-            function(*arguments, first, last, *(x.ctypes.data for x in extra))
+            arguments = [x.ctypes.data for x in (*self.memory.values(), *extra, scratch)]
+            function(*arguments, first, last)
 
     def check(self, finish=lambda c: c) -> None:
         """C within the bound of rounding, max 1 of finish's slope; nothing else written."""

@@ -1,34 +1,21 @@
 """build: a region becomes kernels.
 
-Nodes are put in stages.  What is not elementwise (a barrier) runs at the beginning of its stage,
-elementwise nodes after the barriers of theirs; so all elementwise nodes of one shape and stage
-can run in one loop, whatever depends on what.  May import the floor and kernel.ir.
+Every group of nodes becomes one statement; what moves elements and cannot be a view becomes copies.
+May import the floor and the rest of kernel.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from typing import Any
 
 import numpy as np
 
 from ..graph.node import Node, TensorType
 from ..graph.region import Region
-from .ir import (
-    Buffer,
-    HostCall,
-    Kernels,
-    Loop,
-    Product,
-    Reduce,
-    Statement,
-    View,
-    whole,
-)
-
-NATIVE = {"float32", "float64"}  # dtypes of native matrix products
-REDUCTIONS = {"sum": "add", "max": "max", "min": "min"}
+from .group import Group, groups, is_elementwise, over
+from .ir import Buffer, HostCall, Kernels, Loop, Product, Statement, View, whole
+from .layout import Layout
 
 
 def build(region: Region, written: dict[int, int]) -> Kernels:
@@ -39,71 +26,44 @@ def build(region: Region, written: dict[int, int]) -> Kernels:
     return _Builder(region, written).kernels()
 
 
-def is_elementwise(node: Node) -> bool:
-    """Whether a loop computes the node."""
-    return (
-        node.op is not None
-        and node.op.family == "elementwise"
-        and node.op.kernel is not None
-        and not any(i.type.dtype.kind == "c" for i in (node, *node.inputs))
-    )
-
-
-def stages_of(nodes: list[Node]) -> dict[Node, int]:
-    """The stage of each node; see the module."""
-    stage: dict[Node, int] = {}
-    for node in nodes:
-        own = is_elementwise(node)
-        found = 0
-        for i in node.inputs:
-            later = is_elementwise(i) and not (own and i.type.shape == node.type.shape)
-            found = max(found, stage[i] + later)
-        stage[node] = found
-    return stage
-
-
 class _Builder:
     def __init__(self, region: Region, written: dict[int, int]) -> None:
         self.region = region
         self.written = written
-        self.results = set(region.outputs)
-        self.nodes = region.nodes
-        self.users: dict[Node, list[Node]] = defaultdict(list)
-        for node in self.nodes:
-            for i in node.inputs:
-                self.users[i].append(node)
-        self.views: dict[Node, View] = {}
-        self.several: dict[Node, list[View]] = {}
+        self.layout = Layout(region)
+        self.views = self.layout.views
         self.statements: list[Statement] = []
-        self.buffers: list[Buffer] = []
+        self.groups = groups(region, self.layout, written)
+        self.wanted = self.used_outside()
 
     def kernels(self) -> Kernels:
-        for number, node in enumerate(self.region.inputs):
-            self.views[node] = self.buffer(node.type, "input", index=number)
-        stage = stages_of(self.nodes)
-        barriers: dict[int, list[Node]] = defaultdict(list)
-        loops: dict[int, dict[tuple[int, ...], list[Node]]] = defaultdict(dict)
-        for node in self.nodes:
-            if node in self.views:
-                continue
-            if is_elementwise(node):
-                loops[stage[node]].setdefault(node.type.shape, []).append(node)
+        for group in self.groups:
+            if group.product is not None:
+                self.product(group)
+            elif is_elementwise(group.nodes[0]) or group.folds:
+                self.loop(group)
             else:
-                barriers[stage[node]].append(node)
-        for number in range(max(stage.values(), default=0) + 1):
-            for node in barriers[number]:
-                self.barrier(node)
-            for shape, nodes in loops[number].items():
-                self.loop(shape, nodes)
+                self.other(group.nodes[0])
         outputs = self.outputs()
-        return Kernels(self.statements, outputs, self.buffers)
+        used = [v.buffer for s in self.statements for v in (*s.reads, *s.writes)]
+        given = [self.views[n].buffer for n in self.region.inputs]
+        buffers = [*given, *used, *(v.buffer for v in outputs)]
+        return Kernels(self.statements, outputs, list(dict.fromkeys(buffers)))
+
+    def used_outside(self) -> set[Node]:
+        """The nodes whose values must be stored: read by another group, or results."""
+        of = {n: g for g in self.groups for n in g.nodes}
+        found = {self.layout.base(n) for n in self.region.outputs}
+        for node, group in of.items():
+            for i in node.inputs:
+                if i in self.views and of.get(self.layout.base(i)) is not group:
+                    found.add(self.layout.base(i))
+        return found
 
     # -- memory ------------------------------------------------------------------------------------
 
     def buffer(self, type: TensorType, role: str = "arena", **options: Any) -> View:
-        made = Buffer(type.dtype, math.prod(type.shape), role, **options)
-        self.buffers.append(made)
-        return whole(made, type.shape)
+        return whole(Buffer(type.dtype, math.prod(type.shape), role, **options), type.shape)
 
     def contiguous(self, view: View) -> View:
         """The view, or a copy of its elements that is contiguous."""
@@ -114,114 +74,54 @@ class _Builder:
     def copy(self, view: View, out: View) -> View:
         source = Node(None, (), {}, None, False)
         source.type = TensorType(view.shape, view.dtype)
-        self.statements.append(Loop(out.shape, {source: view}, [], [(source, out)]))
+        if math.prod(out.shape):
+            self.statements.append(Loop(out.shape, {source: view}, [], [(source, out)]))
         return out
 
-    # -- loops -------------------------------------------------------------------------------------
+    # -- loops and products ------------------------------------------------------------------------
 
-    def loop(self, shape: tuple[int, ...], nodes: list[Node]) -> None:
-        """One loop for all elementwise nodes of a stage that have this shape."""
-        inside = set(nodes)
-        inputs = {
-            i: self.views[i].broadcast(shape) for n in nodes for i in n.inputs if i not in inside
-        }
-        made = Loop(shape, inputs, nodes)
+    def loop(self, group: Group) -> None:
+        if math.prod(group.space):
+            self.statements.append(self.body(group, group.nodes))
+
+    def body(self, group: Group, nodes: list[Node]) -> Loop:
+        """The loop over the group's space that computes some of its nodes."""
+        inside, space = set(group.nodes), group.space
+        made = Loop(space, {}, nodes, [], group.folds)
         for node in nodes:
-            if node in self.results or not inside.issuperset(self.users[node]):
-                self.views[node] = self.buffer(node.type)
-                made.outputs.append((node, self.views[node]))
-        if math.prod(shape):
-            self.statements.append(made)
+            shape = node.inputs[0].type.shape if node in group.folds else node.type.shape
+            for i in node.inputs:
+                base = self.layout.base(i)
+                if base not in inside:
+                    made.inputs[i] = over(self.views[i], shape, space)
+                elif base is not i:
+                    made.same[i] = base
+        for node in group.nodes:
+            if node in self.wanted:
+                made.outputs.append((node, self.stored(node, group)))
+        return made
 
-    # -- what is not elementwise -------------------------------------------------------------------
+    def stored(self, node: Node, group: Group) -> View:
+        """Where a value goes, over the group's space: stride 0 along what a fold has combined."""
+        view, space = self.views[node], group.space
+        fold = group.folds.get(node)
+        if fold is None:
+            return over(view, node.type.shape, space)
+        kept = [n for i, n in enumerate(fold.x.type.shape) if i not in fold.axes]
+        strides = iter(whole(view.buffer, tuple(kept)).strides)
+        rank = len(fold.x.type.shape)
+        given = [0 if i in fold.axes else next(strides) for i in range(rank)]
+        shape = tuple(1 if i in fold.axes else n for i, n in enumerate(fold.x.type.shape))
+        return over(View(view.buffer, shape, tuple(given)), fold.x.type.shape, space)
 
-    def barrier(self, node: Node) -> None:
-        if node.op is None:
-            value = np.ascontiguousarray(node.value)
-            self.views[node] = self.buffer(node.type, "constant", value=value)
-            return
-        rule = getattr(self, f"_{node.op.name}", None)
-        view = rule(node) if rule is not None else None
-        if view is None:
-            self.host_call(node)
-        else:
-            self.views[node] = view
-
-    def host_call(self, node: Node) -> None:
-        types = node.type if node.several else (node.type,)
-        outs = [self.buffer(t) for t in types]
-        if node.several:
-            self.several[node] = outs
-        else:
-            self.views[node] = outs[0]
-        inputs = [self.views[i] for i in node.inputs]
-        self.statements.append(HostCall(node, inputs, outs))
-
-    def _item(self, node: Node) -> View:
-        return self.several[node.inputs[0]][node.attrs["index"]]
-
-    def _reshape(self, node: Node) -> View:
-        return self.contiguous(self.views[node.inputs[0]]).reshaped(node.type.shape)
-
-    def _permute_dims(self, node: Node) -> View:
-        return self.views[node.inputs[0]].permuted(node.attrs["axes"])
-
-    def _broadcast_to(self, node: Node) -> View:
-        return self.views[node.inputs[0]].broadcast(node.type.shape)
-
-    def _slice(self, node: Node) -> View:
-        attrs = node.attrs
-        return self.views[node.inputs[0]].cut(attrs["starts"], attrs["sizes"], attrs["steps"])
-
-    def _place(self, node: Node) -> View:
-        x, attrs = self.views[node.inputs[0]], node.attrs
-        out = self.buffer(node.type)
-        self.copy(self.zero(node.type.dtype).broadcast(out.shape), out)
-        self.copy(x, out.cut(attrs["starts"], x.shape, attrs["steps"]))
-        return out
-
-    def zero(self, dtype: np.dtype) -> View:
-        return self.buffer(TensorType((), dtype), "constant", value=np.zeros((), dtype))
-
-    def _concat(self, node: Node) -> View:
-        out, axis, begin = self.buffer(node.type), node.attrs["axis"], 0
-        for i in node.inputs:
-            x = self.views[i]
-            starts = tuple(begin if d == axis else 0 for d in range(len(x.shape)))
-            self.copy(x, out.cut(starts, x.shape, (1,) * len(x.shape)))
-            begin += x.shape[axis]
-        return out
-
-    def _sum(self, node: Node) -> View | None:
-        return self.reduction(node)
-
-    _max = _min = _sum
-
-    def reduction(self, node: Node) -> View | None:
-        """One statement for each group of axes that can be walked as one."""
-        x, axes = self.views[node.inputs[0]], list(node.attrs["axis"])
-        dtype = node.type.dtype
-        if dtype.kind == "c" or 0 in x.shape or dtype.itemsize == 2:
-            return None
-        x, axes = _merged(x, axes)
-        while axes:
-            axis = axes.pop()
-            shape = (*x.shape[:axis], *x.shape[axis + 1 :])
-            out = self.buffer(TensorType(shape, dtype))
-            assert node.op is not None
-            self.statements.append(Reduce(REDUCTIONS[node.op.name], x, axis, out))
-            x = out
-        return self.contiguous(x).reshaped(node.type.shape) if x.shape != node.type.shape else x
-
-    def _matmul(self, node: Node) -> View | None:
-        if node.type.dtype.name not in NATIVE or 0 in node.type.shape:
-            return None
-        lead = node.type.shape[:-2]
+    def product(self, group: Group) -> None:
+        node = group.product
+        assert node is not None
         a, b = (self.readable(self.views[i]) for i in node.inputs)
-        out = self.buffer(node.type)
+        lead = node.type.shape[:-2]
         a, b = (x.broadcast((*lead, *x.shape[-2:])) for x in (a, b))
-        self.statements.append(Product(a, b, out))
-        return out
+        then = self.body(group, [n for n in group.nodes if n is not node])
+        self.statements.append(Product(a, b, node, then))
 
     def readable(self, x: View) -> View:
         """A matrix whose rows or columns are contiguous, as products read them."""
@@ -232,6 +132,37 @@ class _Builder:
         if by_rows or by_columns:
             return x
         return self.copy(x, self.buffer(TensorType(x.shape, x.dtype)))
+
+    # -- the rest ----------------------------------------------------------------------------------
+
+    def other(self, node: Node) -> None:
+        assert node.op is not None
+        rule = getattr(self, f"_{node.op.name}", None)
+        if rule is not None:
+            rule(node)
+            return
+        outs = self.layout.several.get(node) or [self.views[node]]
+        self.statements.append(HostCall(node, [self.views[i] for i in node.inputs], outs))
+
+    def _reshape(self, node: Node) -> None:
+        x, out = self.views[node.inputs[0]], self.views[node]
+        self.copy(x, out.reshaped(x.shape))
+
+    def _place(self, node: Node) -> None:
+        x, out, attrs = self.views[node.inputs[0]], self.views[node], node.attrs
+        self.copy(self.zero(node.type.dtype).broadcast(out.shape), out)
+        self.copy(x, out.cut(attrs["starts"], x.shape, attrs["steps"]))
+
+    def zero(self, dtype: np.dtype) -> View:
+        return self.buffer(TensorType((), dtype), "constant", value=np.zeros((), dtype))
+
+    def _concat(self, node: Node) -> None:
+        out, axis, begin = self.views[node], node.attrs["axis"], 0
+        for i in node.inputs:
+            x = self.views[i]
+            starts = tuple(begin if d == axis else 0 for d in range(len(x.shape)))
+            self.copy(x, out.cut(starts, x.shape, (1,) * len(x.shape)))
+            begin += x.shape[axis]
 
     # -- results -----------------------------------------------------------------------------------
 
@@ -275,12 +206,20 @@ class _Builder:
             return False
         if any(view.buffer in _written(s) for s in later):
             return False
-        same_places = isinstance(maker, Loop) and all(
-            v.contiguous and v.offset == 0 and v.shape == view.shape
-            for v in maker.reads
-            if v.buffer is target.buffer
-        )
-        return same_places or target.buffer not in _read(maker)
+        return _reads_in_place(maker, view.buffer, target.buffer)
+
+
+def _reads_in_place(maker: Statement, made: Buffer, target: Buffer) -> bool:
+    """Whether the statement reads `target` at no other element than the one it then writes."""
+    reads = [v for v in maker.reads if v.buffer is target]
+    if not reads:
+        return True
+    loop = maker.then if isinstance(maker, Product) else maker
+    if not isinstance(loop, Loop) or loop.phased:
+        return False
+    writes = {v.strides for node, v in loop.outputs if v.buffer is made and node not in loop.folds}
+    inputs = list(loop.inputs.values())
+    return all(v in inputs and v.offset == 0 and {v.strides} == writes for v in reads)
 
 
 def _owns(view: View) -> bool:
@@ -296,23 +235,3 @@ def _written(statement: Statement) -> set[Buffer]:
 
 def _read(statement: Statement) -> set[Buffer]:
     return {v.buffer for v in statement.reads}
-
-
-def _merged(x: View, axes: list[int]) -> tuple[View, list[int]]:
-    """Neighbouring axes that are both kept or both reduced, walked as one where strides allow."""
-    shape: list[int] = []
-    strides: list[int] = []
-    kinds: list[bool] = []
-    for i, (n, s) in enumerate(zip(x.shape, x.strides)):
-        reduced = i in axes
-        if n == 1 and not reduced:
-            continue
-        if kinds and kinds[-1] == reduced and strides[-1] == s * n:
-            shape[-1] *= n
-            strides[-1] = s
-        else:
-            shape.append(n)
-            strides.append(s)
-            kinds.append(reduced)
-    view = View(x.buffer, tuple(shape), tuple(strides), x.offset)
-    return view, [i for i, reduced in enumerate(kinds) if reduced]

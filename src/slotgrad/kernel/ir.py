@@ -1,8 +1,7 @@
 """The kernel IR: buffers, strided views of them, and a closed set of statements.
 
-    Loop       elementwise expressions over every index of a shape
-    Reduce     one axis combined to a number
-    Product    matrix products, batched
+    Loop       elementwise expressions and reductions over the indices of a shape
+    Product    matrix products, batched, with a loop over the result
     HostCall   an operation that runs outside of native code, on arrays
 
 Movement costs nothing: permuting, broadcasting, slicing and most reshaping only make another
@@ -102,18 +101,32 @@ def whole(buffer: Buffer, shape: tuple[int, ...]) -> View:
     return View(buffer, shape, row_major(shape))
 
 
+@dataclass(frozen=True)
+class Fold:
+    """A node that combines ("add", "max", "min") the values of `x` over some axes of a loop."""
+
+    combine: str
+    x: Node
+    axes: tuple[int, ...]
+
+
 @dataclass
 class Loop:
     """For every index of `shape`: load the inputs, compute the nodes, store the outputs.
 
-    inputs maps nodes to views of the loop's shape (or of a shape that broadcasts to it);
-    nodes are elementwise and in order; outputs are some of them, or inputs to be copied.
+    inputs   nodes from outside, and where they lie over the loop's shape (stride 0: broadcast)
+    nodes    elementwise nodes and folds, in order
+    folds    which of the nodes are folds; one over the last axis alone may be used by later nodes
+    same     nodes that are other names of nodes or inputs, moved
+    outputs  nodes, or inputs to be copied, and where they go, over the loop's shape
     """
 
     shape: tuple[int, ...]
     inputs: dict[Node, View]
     nodes: list[Node]
     outputs: list[tuple[Node, View]] = field(default_factory=list)
+    folds: dict[Node, Fold] = field(default_factory=dict)
+    same: dict[Node, Node] = field(default_factory=dict)
 
     @property
     def reads(self) -> list[View]:
@@ -123,50 +136,45 @@ class Loop:
     def writes(self) -> list[View]:
         return [view for _, view in self.outputs]
 
-    def __str__(self) -> str:
-        names = " ".join(n.op.name for n in self.nodes if n.op) or "copy"
-        return f"loop {self.shape}: {names}"
-
-
-@dataclass
-class Reduce:
-    """out = x combined ("add", "max", "min") over axis `axis`, in out's dtype."""
-
-    combine: str
-    x: View
-    axis: int
-    out: View
+    @property
+    def phased(self) -> bool:
+        """Whether rows are walked more than once: a node needs what a fold found in the row."""
+        return any(self.same.get(i, i) in self.folds for n in self.nodes for i in n.inputs)
 
     @property
-    def reads(self) -> list[View]:
-        return [self.x]
-
-    @property
-    def writes(self) -> list[View]:
-        return [self.out]
+    def names(self) -> str:
+        """The operations, in order."""
+        return " ".join(_name(n, self.folds.get(n)) for n in self.nodes) or "copy"
 
     def __str__(self) -> str:
-        return f"reduce {self.combine} {self.x.shape} over axis {self.axis}"
+        return f"loop {self.shape}: {self.names}"
+
+
+def _name(node: Node, fold: Fold | None) -> str:
+    name = node.op.name if node.op else ""
+    return name if fold is None else f"{name}[{','.join(map(str, fold.axes))}]"
 
 
 @dataclass
 class Product:
-    """c = a @ b over the last two axes; leading axes are those of c."""
+    """a @ b over the last two axes, then a loop over the result, which is `node` there."""
 
     a: View
     b: View
-    c: View
+    node: Node
+    then: Loop
 
     @property
     def reads(self) -> list[View]:
-        return [self.a, self.b]
+        return [self.a, self.b, *self.then.reads]
 
     @property
     def writes(self) -> list[View]:
-        return [self.c]
+        return self.then.writes
 
     def __str__(self) -> str:
-        return f"product {self.a.shape} @ {self.b.shape}"
+        rest = f": {self.then.names}" if self.then.nodes else ""
+        return f"product {self.a.shape} @ {self.b.shape}{rest}"
 
 
 @dataclass
@@ -189,7 +197,7 @@ class HostCall:
         return f"call {self.node.op.name if self.node.op else ''}"
 
 
-Statement = Loop | Reduce | Product | HostCall
+Statement = Loop | Product | HostCall
 
 
 @dataclass

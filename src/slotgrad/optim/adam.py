@@ -74,9 +74,9 @@ class Adam(Optimizer):
         m = state["exp_avg"] * beta1 + g * (1 - beta1)
         v = state["exp_avg_sq"] * beta2 + g * g * (1 - beta2)
         # the corrections are numbers: in float64, and out of the loop over the elements
-        size = (lr / (1 - beta1**step)).astype(p.dtype)
-        root = (1 - beta2**step).sqrt().astype(p.dtype)
-        new = p - size * (m / (v.sqrt() / root + options["eps"]))
+        root = (1 - beta2**step).sqrt()
+        size = (lr * root / (1 - beta1**step)).astype(p.dtype)
+        new = p - size * (m / (v.sqrt() + (options["eps"] * root).astype(p.dtype)))
         return new, {"step": step, "exp_avg": m, "exp_avg_sq": v}
 
 

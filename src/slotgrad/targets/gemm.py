@@ -6,7 +6,7 @@ passes an `epilogue`, so bias, activation, mask and optimiser update cost no pas
 
     problem = Gemm(64, 256, 784, np.float32)
     text = gemm_function("dense", problem, host(), relu_of_sum, extra=("bias",))
-    # void dense(a, b, c, scratch, first, last, bias): computes the units first..last - 1
+    # void dense(a, b, c, bias, scratch, first, last): computes the units first..last - 1
 
 Sources: K. Goto and R. van de Geijn, Anatomy of high-performance matrix multiplication, ACM
 TOMS 34 (2008); F. Van Zee and R. van de Geijn, BLIS, ACM TOMS 41 (2015).  Unlike there, A is
@@ -56,7 +56,7 @@ def gemm_function(
     extra: Sequence[str] = (),
     prefetch: Sequence[str] = (),
 ) -> str:
-    """LLVM text of the product: `void @name(a, b, c, scratch, i64 first, i64 last, *extra)`.
+    """LLVM text of the product: `void @name(a, b, c, *extra, scratch, i64 first, i64 last)`.
 
     A call computes units first..last - 1 of `units(problem, host)`: batch by batch, tiles of
     rows or panels of columns as `plan` decides.  Calls for disjoint ranges write disjoint parts
@@ -74,8 +74,8 @@ def gemm_function(
     """
     body = _Product(name, problem, plan(problem, host), host.has_fma, epilogue, prefetch)
     parameters = ", ".join(
-        [*(f"ptr noalias %{p}" for p in ("a", "b", "c", "scratch")), "i64 %first", "i64 %last"]
-        + [f"ptr %{p}" for p in extra]
+        [*(f"ptr noalias %{p}" for p in ("a", "b", "c")), *(f"ptr %{p}" for p in extra)]
+        + ["ptr noalias %scratch", "i64 %first", "i64 %last"]
     )
     return body.text(f"define void @{name}({parameters}) nounwind")
 

@@ -38,19 +38,19 @@ class Emit:
         self.vector = f"<{lanes} x {self.scalar}>"
         self.block = "entry"
         self._suffix = f"v{lanes}f{8 * dtype.itemsize}"
-        self._lines: list[str] = []
+        self.lines: list[str] = []
         self._entry: dict[str, str] = {}
         self._names = 0
 
     def text(self, header: str) -> str:
         """The function with its header, `define ... (...)`."""
         entry = [f"  {name} = {text}" for text, name in self._entry.items()]
-        return "\n".join([f"{header} {{", "entry:", *entry, *self._lines, "}", ""])
+        return "\n".join([f"{header} {{", "entry:", *entry, *self.lines, "}", ""])
 
     # -- lines and blocks ----------------------------------------------------------------
 
     def line(self, text: str) -> None:
-        self._lines.append(f"  {text}")
+        self.lines.append(f"  {text}")
 
     def name(self) -> str:
         self._names += 1
@@ -71,7 +71,7 @@ class Emit:
         return f"b{self._names}"
 
     def begin(self, label: str) -> None:
-        self._lines.append(f"{label}:")
+        self.lines.append(f"{label}:")
         self.block = label
 
     def jump(self, label: str) -> None:
@@ -82,11 +82,11 @@ class Emit:
 
     def reserve(self) -> int:
         """Room for lines that name values defined further down: a loop's phis.  See `fill`."""
-        self._lines.append("")
-        return len(self._lines) - 1
+        self.lines.append("")
+        return len(self.lines) - 1
 
     def fill(self, place: int, lines: Sequence[str]) -> None:
-        self._lines[place] = "\n".join(f"  {text}" for text in lines)
+        self.lines[place] = "\n".join(f"  {text}" for text in lines)
 
     def loop(self, first: Index, last: Index, step: int = 1) -> Iterator[Index]:
         """The statement's body is emitted once, and runs for first, first + step, ... < last."""

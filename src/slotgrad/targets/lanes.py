@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -166,7 +167,7 @@ class Lanes:
     their text.
     """
 
-    def __init__(self, module: Module, lanes: int) -> None:
+    def __init__(self, module: Module, lanes: int, prefix: str = "%v") -> None:
         self.module = module
         self.host = module.host
         self.lanes = lanes
@@ -174,6 +175,7 @@ class Lanes:
         self.block = "entry"
         self._known: dict[Any, Value] = {}
         self._count = 0
+        self._prefix = prefix  # of the names of values
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -190,14 +192,17 @@ class Lanes:
         self.lines.append(f"{label}:")
         self.block = label
 
-    def forget(self) -> None:
-        """Leave a region whose values must not be used behind it."""
-        self._known.clear()
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """A region whose values must not be used behind it."""
+        known = dict(self._known)
+        yield
+        self._known = known
 
     def fresh(self) -> str:
         """A name that nothing has yet."""
         self._count += 1
-        return f"%v{self._count}"
+        return f"{self._prefix}{self._count}"
 
     def emit(self, dtype: np.dtype, instruction: str, pure: bool = True) -> Value:
         """The value of an instruction that yields a vector of this dtype."""
@@ -380,9 +385,10 @@ class Lanes:
         arguments = f"{memory} {packed.name}, ptr {at}, i32 {dtype.itemsize}, {mask}"
         self.line(f"call void {function}({arguments})")
 
-    def spread(self, dtype: Any, pointer: str) -> Value:
-        """The one element at a pointer in every lane."""
+    def spread(self, dtype: Any, pointer: str, i: str = "0") -> Value:
+        """Element i of an array in every lane."""
         dtype = as_dtype(dtype)
+        pointer = pointer if i == "0" else self._element_pointer(dtype, pointer, i)
         name = self.fresh()
         self.line(f"{name} = load {stored(dtype)}, ptr {pointer}, align {dtype.itemsize}")
         return self.unpack(self.splat(name, self.in_memory(dtype)), dtype)

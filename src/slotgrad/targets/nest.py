@@ -5,7 +5,7 @@ May import the floor, kernel, runtime and the writers of LLVM text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,6 +15,10 @@ from ..kernel.ir import Buffer, View
 from .lanes import Value, element, stored
 from .vector import Vector
 
+Limits = tuple[str, str]
+Step = Callable[[str, list[Value]], list[Value]]
+Body = Callable[[str, Value | None, list[Value]], list[Value]]
+
 
 class Nest:
     """Loops around vectors, in the text of one function."""
@@ -22,17 +26,28 @@ class Nest:
     def __init__(self, k: Vector, number: dict[Buffer, int]) -> None:
         self.k = k
         self.number = number
-        self.slots: list[str] = []
+        self.rows: list[str] = []
 
     def text(self) -> list[str]:
-        return ["entry:", *self.slots, *self.k.lines, "  ret void"]
+        return ["entry:", *self.rows, *self.k.lines, "  ret void"]
+
+    def row(self, dtype: np.dtype, n: int) -> str:
+        """Room on the stack for a row of n elements, in whole vectors."""
+        name, lanes = f"%row{len(self.rows)}", self.k.lanes
+        size = -(-n // lanes) * lanes
+        self.rows.append(f"  {name} = alloca [{size} x {stored(dtype)}], align 64")
+        return name
 
     @contextmanager
-    def loops(self, sizes: list[int]) -> Iterator[list[str]]:
-        """Nested loops; gives the names of the indices."""
+    def loops(self, sizes: Sequence[int], limits: Limits | None = None) -> Iterator[list[str]]:
+        """Nested loops; gives the names of the indices.
+
+        limits  the first and the last index but one of the outermost, if it does not run over all
+        """
         k, open_loops, indices = self.k, [], []
-        for size in sizes:
-            if size == 1:
+        for depth, size in enumerate(sizes):
+            first, last = limits if limits and not depth else ("0", str(size))
+            if (first, last) == ("0", "1"):
                 indices.append("0")
                 continue
             i, label = k.fresh(), k.fresh()[1:]
@@ -41,34 +56,88 @@ class Nest:
             k.start_block(f"{label}.head")
             # the phi's second source is known when the loop ends
             k.lines.append("")
-            open_loops.append((len(k.lines) - 1, i, label, before, size))
+            open_loops.append((len(k.lines) - 1, i, label, before, first, last))
             indices.append(i)
-        k.forget()
-        yield indices
-        for place, i, label, before, size in reversed(open_loops):
+        with k.scope():
+            yield indices
+        for place, i, label, before, first, last in reversed(open_loops):
             k.line(f"{i}.next = add nuw nsw i64 {i}, 1")
-            k.line(f"{i}.more = icmp ult i64 {i}.next, {size}")
-            k.lines[place] = f"  {i} = phi i64 [0, %{before}], [{i}.next, %{k.block}]"
+            k.line(f"{i}.more = icmp ult i64 {i}.next, {last}")
+            k.lines[place] = f"  {i} = phi i64 [{first}, %{before}], [{i}.next, %{k.block}]"
             k.line(f"br i1 {i}.more, label %{label}.head, label %{label}.end")
             k.start_block(f"{label}.end")
-        k.forget()
 
-    def vectors(self, n: int, body: Callable[[str, Value | None], None]) -> None:
-        """`body` for 0, lanes, 2 lanes ... below n; the last one under a mask if it is not full."""
+    def carried(self, count: int, state: list[Value], step: Step) -> list[Value]:
+        """step(i, state) for i = 0 ... count - 1, each with what the one before returned."""
+        k = self.k
+        if count <= 1:
+            with k.scope():
+                return step("0", state) if count else state
+        i, label, before = k.fresh(), k.fresh()[1:], k.block
+        carried = [Value(k.fresh(), x.dtype, k) for x in state]
+        k.line(f"br label %{label}.head")
+        k.start_block(f"{label}.head")
+        k.lines.append("")
+        place = len(k.lines) - 1
+        with k.scope():
+            after = step(i, carried)
+        k.line(f"{i}.next = add nuw nsw i64 {i}, 1")
+        k.line(f"{i}.more = icmp ult i64 {i}.next, {count}")
+        phis = [f"{i} = phi i64 [0, %{before}], [{i}.next, %{k.block}]"]
+        for x, start, end in zip(carried, state, after):
+            sources = f"[{start.name}, %{before}], [{end.name}, %{k.block}]"
+            phis.append(f"{x.name} = phi {k.type(x.dtype)} {sources}")
+        k.lines[place] = "\n".join(f"  {phi}" for phi in phis)
+        k.line(f"br i1 {i}.more, label %{label}.head, label %{label}.end")
+        k.start_block(f"{label}.end")
+        return after
+
+    def vectors(self, n: int, state: list[Value], body: Body, unroll: int = 1) -> list[Value]:
+        """`body` for 0, lanes, 2 lanes ... below n; the last one under a mask if it is not full.
+
+        Each of `unroll` chains has the state to itself; they are joined by the caller, who gives
+        and gets unroll * len(state) values, chain by chain.
+        """
         k = self.k
         full, rest = n // k.lanes, n % k.lanes
-        if full:
-            with self.loops([full]) as (trip,):
-                i = trip
-                if trip != "0":
-                    i = k.fresh()
-                    k.line(f"{i} = mul nuw nsw i64 {trip}, {k.lanes}")
-                body(i, None)
+        size = len(state) // unroll
+
+        def several(i: str, values: list[Value]) -> list[Value]:
+            found: list[Value] = []
+            for chain in range(unroll):
+                at = self.index(i, k.lanes * unroll, chain * k.lanes)
+                found += body(at, None, values[chain * size : (chain + 1) * size])
+            return found
+
+        state = self.carried(full // unroll, state, several)
+        done = full // unroll * unroll
+        first = state[:size]
+        if full - done:
+            first = self.carried(
+                full - done,
+                first,
+                lambda i, values: body(self.index(i, k.lanes, done * k.lanes), None, values),
+            )
         if rest:
-            k.forget()
             lanes = ", ".join(f"i1 {str(lane < rest).lower()}" for lane in range(k.lanes))
-            body(str(full * k.lanes), Value(f"<{lanes}>", bool_, k))
-            k.forget()
+            with k.scope():
+                first = body(str(full * k.lanes), Value(f"<{lanes}>", bool_, k), first)
+        return [*first, *state[size:]]
+
+    def index(self, i: str, factor: int, offset: int) -> str:
+        """i * factor + offset."""
+        k = self.k
+        if i.isdigit():
+            return str(int(i) * factor + offset)
+        if factor != 1:
+            product = k.fresh()
+            k.line(f"{product} = mul nuw nsw i64 {i}, {factor}")
+            i = product
+        if offset:
+            total = k.fresh()
+            k.line(f"{total} = add nuw nsw i64 {i}, {offset}")
+            i = total
+        return i
 
     # -- memory --------------------------------------------------------------------------------
 
@@ -139,22 +208,10 @@ class Nest:
         arguments = f"{memory} {packed.name}, {addresses}, i32 {dtype.itemsize}, {lanes}"
         k.line(f"call void {name}({arguments})")
 
-    # -- accumulators --------------------------------------------------------------------------
+    # -- single elements -----------------------------------------------------------------------
 
-    def slot(self, dtype: np.dtype) -> str:
-        """Room on the stack for one vector."""
-        name = f"%acc{len(self.slots)}"
-        self.slots.append(f"  {name} = alloca {self.k.type(dtype)}, align 64")
-        return name
-
-    def write(self, slot: str, x: Value) -> None:
-        self.k.line(f"store {x}, ptr {slot}, align 64")
-
-    def read(self, slot: str, dtype: np.dtype) -> Value:
-        return self.k.emit(dtype, f"load {self.k.type(dtype)}, ptr {slot}, align 64", pure=False)
-
-    def horizontal(self, combine: str, x: Value) -> str:
-        """The lanes of a vector combined to a number."""
+    def horizontal(self, combine: str, x: Value) -> Value:
+        """The lanes of a vector combined, in every lane."""
         k, scalar = self.k, element(x.dtype)
         suffix = f"v{k.lanes}{'f' if x.dtype.kind == 'f' else 'i'}{_bits(x.dtype)}"
         start = ""
@@ -172,15 +229,17 @@ class Nest:
         total = k.fresh()
         free = "reassoc " if start else ""  # the lanes may be added in any order
         k.line(f"{total} = call {free}{scalar} {function}({start}{x})")
-        return total
+        return k.splat(total, x.dtype)
+
+    def first_lane(self, x: Value) -> str:
+        """The number in lane 0."""
+        name = self.k.fresh()
+        self.k.line(f"{name} = extractelement {x}, i32 0")
+        return name
 
     def store_one(self, scalar: str, view: View, base: str) -> None:
-        k, dtype = self.k, view.dtype
-        if dtype == bool_:
-            byte = k.fresh()
-            k.line(f"{byte} = zext i1 {scalar} to i8")
-            scalar = byte
-        k.line(f"store {stored(dtype)} {scalar}, ptr {base}, align {dtype.itemsize}")
+        dtype = view.dtype
+        self.k.line(f"store {stored(dtype)} {scalar}, ptr {base}, align {dtype.itemsize}")
 
 
 def _bits(dtype: np.dtype) -> int:

@@ -382,7 +382,8 @@ class _Elementwise:
         k.line("br i1 %whole, label %body, label %rest")
         k.start_block("body")
         position = len(k.lines)
-        self._vector("%i", None)
+        with k.scope():
+            self._vector("%i", None)
         last = k.block
         k.lines.insert(position, f"  %i = phi i64 [0, %entry], [%next, %{last}]")
         k.line(f"%next = add nuw nsw i64 %i, {k.lanes}")
@@ -391,7 +392,6 @@ class _Elementwise:
         k.start_block("rest")
         k.line("%any = icmp slt i64 %full, %n")
         k.line("br i1 %any, label %tail, label %end")
-        k.forget()
         k.start_block("tail")
         self._vector("%full", k.mask_below("%left", "%full", "%n"))
         k.line("br label %end")

@@ -1,0 +1,333 @@
+"""A loop of the kernel IR as LLVM text: rows, and vectors along each row.
+
+What does not vary along a row is computed once for it, and what does not vary at all once.  A fold
+over the row divides the work on it into phases: each phase walks the row once, and what a later
+phase needs again waits in a row on the stack, unless computing it again is cheaper.  May import the
+floor, kernel, runtime and the writers of LLVM text.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..dtypes import bool_
+from ..graph.node import Node
+from ..kernel.group import CHEAP
+from ..kernel.ir import Buffer, Loop, View
+from .lanes import Module, Value, computed
+from .nest import Nest
+from .vector import Vector
+
+ONCE, ROW, ELEMENT = 0, 1, 2  # how often a value is computed
+LIGHT = 6  # nodes in the body of a fold that is worth several accumulators
+CHAINS = 4  # accumulators, since an addition takes as many cycles
+AGAIN = 3  # cheap nodes that are rather computed again than kept
+
+
+class LoopWriter:
+    """Writes the body of one loop."""
+
+    def __init__(self, loop: Loop, module: Module, number: dict[Buffer, int]) -> None:
+        self.loop = loop
+        walk = _walked(loop)
+        *self.outer, self.n = walk.shape or (1,)
+        self.last = len(walk.shape) - 1
+        self.inputs, self.axes = walk.inputs, walk.axes
+        self.sinks = {n: v for n, v in walk.outputs if self._is_sink(n)}
+        self.outputs = [(n, v) for n, v in walk.outputs if n not in self.sinks]
+        self.level: dict[Node, int] = {}
+        self.phase: dict[Node, int] = {}
+        self._classify()
+        self.phases = 1 + max(self.phase.values(), default=0)
+        self.kept: dict[Node, str] = {}  # what later phases need again, and its row
+        self.work = [self._needed(p) for p in reversed(range(self.phases))][::-1]
+        wide = [n for n, level in self.level.items() if level == ELEMENT] or list(self.level)
+        sizes = [computed(n.type.dtype).itemsize for n in (*wide, *loop.folds)]
+        self.k = Vector(module, module.host.vector_bytes // max(sizes))
+        self.nest = Nest(self.k, number)
+        self.values: dict[Node, Value] = {}  # of the levels ONCE and ROW
+        self.bases: dict[View, str] = {}  # where the row begins
+
+    @property
+    def units(self) -> int:
+        """Parts of the loop that threads may share: indices of the outermost axis."""
+        return 1 if self.sinks or not self.outer else self.outer[0]
+
+    def text(self) -> list[str]:
+        """The lines between the function's header and its end; computes units first..last - 1."""
+        k, nest = self.k, self.nest
+        for node, view in self.inputs.items():
+            if self.level[node] == ONCE:
+                self.values[node] = k.spread(view.dtype, nest.base(view, []))
+        self._compute(ONCE, 0)
+        for node, view in self.sinks.items():
+            self._fill(self.loop.folds[node].combine, view)
+        limits = ("%first", "%last") if self.units > 1 else None
+        with nest.loops(self.outer, limits) as indices:
+            views = [*self.inputs.values(), *self.sinks.values(), *(v for _, v in self.outputs)]
+            self.bases = {v: nest.base(v, indices) for v in views}
+            for node, view in self.inputs.items():
+                if self.level[node] == ROW:
+                    self.values[node] = k.spread(view.dtype, self.bases[view])
+            for p in range(self.phases):
+                self._compute(ROW, p)
+                self._row(p)
+            for node, view in self.outputs:
+                if not _moves(view):
+                    self._store_one(self._value(node, {}), view)
+        return nest.text()
+
+    # -- what is computed when ---------------------------------------------------------------------
+
+    def _classify(self) -> None:
+        for node, view in self.inputs.items():
+            varies = any(view.strides)
+            self.level[node] = ELEMENT if _moves(view) else ROW if varies else ONCE
+            self.phase[node] = 0
+        for node in self.loop.nodes:
+            sources = self._sources(node)
+            level = max((self.level[i] for i in sources), default=ONCE)
+            phase = max((self.phase[i] for i in sources), default=0)
+            if self.axes.get(node):
+                level, phase = ROW, phase + (not self._is_sink(node))
+            self.level[node], self.phase[node] = level, phase
+
+    def _is_sink(self, node: Node) -> bool:
+        """Whether the node is a fold over more than the row, complete only after the loop."""
+        return bool(self.axes.get(node)) and self.axes[node] != (self.last,)
+
+    def _sources(self, node: Node) -> list[Node]:
+        return [self.loop.same.get(i, i) for i in node.inputs]
+
+    def _folded(self, phase: int) -> list[Node]:
+        """The folds for which a phase walks the row."""
+        return [
+            node
+            for node, axes in self.axes.items()
+            if (self.last in axes or (axes and _moves(self.sinks[node])))
+            and self.phase[self._sources(node)[0]] == phase
+        ]
+
+    def _stored(self, phase: int) -> list[tuple[Node, View]]:
+        """The outputs that a phase stores while it walks the row."""
+        return [(n, v) for n, v in self.outputs if _moves(v) and self.phase[n] == phase]
+
+    def _needed(self, phase: int) -> list[Node]:
+        """The nodes of level ELEMENT that a phase computes or loads, in order."""
+        wanted = {n for n, _ in self._stored(phase)}
+        wanted |= {self._sources(n)[0] for n in self._folded(phase)}
+        wanted |= {n for n in self.kept if self.phase[n] == phase}
+        for node in reversed(self.loop.nodes):
+            if node not in wanted or self.level[node] != ELEMENT:
+                continue
+            if self.phase[node] < phase and not self._cheap(node):
+                self.kept[node] = ""
+                continue
+            wanted.update(self._sources(node))
+        order = [*self.inputs, *self.loop.nodes]
+        return [n for n in order if n in wanted and self.level[n] == ELEMENT]
+
+    def _cheap(self, node: Node) -> bool:
+        """Whether a node is rather computed again than kept."""
+        count, stack = 0, [node]
+        while stack:
+            n = stack.pop()
+            if n in self.inputs or self.level[n] != ELEMENT:
+                continue
+            count += 1
+            if n.op is None or n.op.name not in CHEAP or count > AGAIN:
+                return False
+            stack += self._sources(n)
+        return True
+
+    # -- values ------------------------------------------------------------------------------------
+
+    def _value(self, node: Node, known: dict[Node, Value]) -> Value:
+        node = self.loop.same.get(node, node)
+        return known[node] if node in known else self.values[node]
+
+    def _apply(self, node: Node, known: dict[Node, Value]) -> Value:
+        """The value of an elementwise node, or of a fold over axes of size 1."""
+        inputs = [self._value(i, known) for i in node.inputs]
+        dtype = computed(node.type.dtype)
+        if node in self.axes:
+            return self.k.cast(inputs[0], dtype)
+        assert node.op is not None and node.op.kernel is not None
+        result = node.op.kernel(self.k, *inputs, **node.attrs)
+        return result if isinstance(result, Value) else self.k.constant(result, dtype)
+
+    def _compute(self, level: int, phase: int) -> None:
+        """What does not vary along the row and is known before a phase."""
+        for node in self.loop.nodes:
+            ready = self.phase[node] == phase and self.level[node] == level
+            if ready and not self.axes.get(node):
+                self.values[node] = self._apply(node, {})
+        for node, view in self.sinks.items():
+            x = self._sources(node)[0]
+            single = self.last not in self.axes[node] and not _moves(view)
+            if level == ROW and single and self.phase[x] == phase:
+                self._add_one(node, self._value(x, {}))
+
+    # -- the row -----------------------------------------------------------------------------------
+
+    def _row(self, phase: int) -> None:
+        """Walk the row once."""
+        k, nest, folded, stored = self.k, self.nest, self._folded(phase), self._stored(phase)
+        for node in self.kept:
+            if self.phase[node] == phase:
+                self.kept[node] = nest.row(computed(node.type.dtype), self.n)
+        across = [n for n in folded if self.last in self.axes[n]]
+        if not (folded or stored or self.work[phase]):
+            return
+        nothing = [self._nothing(self.loop.folds[n].combine, n.type.dtype) for n in across]
+
+        def body(i: str, mask: Value | None, totals: list[Value]) -> list[Value]:
+            known: dict[Node, Value] = {}
+            for node in self.work[phase]:
+                known[node] = self._element(node, phase, known, i, mask)
+            for node, view in stored:
+                nest.store(self._value(node, known), view, self.bases[view], i, mask)
+            found: list[Value] = []
+            for node in folded:
+                x = k.cast(self._value(node.inputs[0], known), computed(node.type.dtype))
+                if node not in across:
+                    self._add_row(node, x, i, mask)
+                    continue
+                at = len(found)
+                if mask is not None:
+                    x = k.select(mask, x, nothing[at])
+                found.append(self._combined(node, totals[at], x))
+            return found
+
+        light = bool(across) and len(self.work[phase]) <= LIGHT
+        chains = CHAINS if light and self.n >= 2 * CHAINS * k.lanes else 1
+        totals = nest.vectors(self.n, nothing * chains, body, chains)
+        for number, node in enumerate(across):
+            total, *rest = totals[number :: len(across)]
+            for other in rest:
+                total = self._combined(node, total, other)
+            total = nest.horizontal(self.loop.folds[node].combine, total)
+            if node in self.sinks:
+                self._add_one(node, total)
+            else:
+                self.values[node] = total
+
+    def _element(
+        self, node: Node, phase: int, known: dict[Node, Value], i: str, mask: Value | None
+    ) -> Value:
+        """A value of level ELEMENT at the elements i, i + 1, ..."""
+        if node in self.inputs:
+            view = self.inputs[node]
+            return self.nest.load(view, self.bases[view], i, mask)
+        dtype = computed(node.type.dtype)
+        if node in self.kept and self.phase[node] < phase:
+            return self.k.load(dtype, self.kept[node], i)
+        value = self._apply(node, known)
+        if node in self.kept:
+            self.k.store(value, dtype, self.kept[node], i)
+        return value
+
+    # -- folds -------------------------------------------------------------------------------------
+
+    def _combined(self, node: Node, x: Value, y: Value) -> Value:
+        k, combine = self.k, self.loop.folds[node].combine
+        return x + y if combine == "add" else k.max(x, y) if combine == "max" else k.min(x, y)
+
+    def _nothing(self, combine: str, dtype: np.dtype) -> Value:
+        """What changes nothing when it is combined with."""
+        dtype = computed(dtype)
+        number: float | bool = 0
+        if combine != "add" and dtype.kind == "f":
+            number = -math.inf if combine == "max" else math.inf
+        elif combine != "add" and dtype == bool_:
+            number = combine == "min"
+        elif combine != "add":
+            limits = np.iinfo(dtype)
+            number = int(limits.min if combine == "max" else limits.max)
+        return self.k.constant(number, dtype)
+
+    def _fill(self, combine: str, view: View) -> None:
+        """Nothing in all places of a sink, before it adds up."""
+        flat = View(view.buffer, (view.buffer.size,), (1,))
+        base, nothing = self.nest.base(flat, []), self._nothing(combine, view.dtype)
+
+        def body(i: str, mask: Value | None, state: list[Value]) -> list[Value]:
+            self.nest.store(nothing, flat, base, i, mask)
+            return state
+
+        self.nest.vectors(view.buffer.size, [], body)
+
+    def _add_row(self, node: Node, x: Value, i: str, mask: Value | None) -> None:
+        """Combine a vector with what stands in the sink for these elements."""
+        view = self.sinks[node]
+        before = self.nest.load(view, self.bases[view], i, mask)
+        self.nest.store(self._combined(node, before, x), view, self.bases[view], i, mask)
+
+    def _add_one(self, node: Node, x: Value) -> None:
+        """Combine a number with what stands in the sink for this row."""
+        view = self.sinks[node]
+        before = self.k.spread(view.dtype, self.bases[view])
+        self._store_one(self._combined(node, before, self.k.cast(x, before.dtype)), view)
+
+    def _store_one(self, x: Value, view: View) -> None:
+        number = self.nest.first_lane(self.k.pack(x, view.dtype))
+        self.nest.store_one(number, view, self.bases[view])
+
+
+@dataclass
+class _Walk:
+    """A loop with axes of size 1 left out, in an order that memory likes, neighbours joined."""
+
+    shape: tuple[int, ...]
+    inputs: dict[Node, View]
+    outputs: list[tuple[Node, View]]
+    axes: dict[Node, tuple[int, ...]]  # of the folds
+
+
+def _walked(loop: Loop) -> _Walk:
+    views = [*loop.inputs.values(), *loop.writes]
+    order = [i for i, n in enumerate(loop.shape) if n != 1]
+    if not loop.phased:
+        order = _for_memory(order, views)
+    joined: list[list[int]] = []  # axes of the loop that are walked as one
+    for i in order:
+        if joined and _may_join(joined[-1][-1], i, loop, views):
+            joined[-1].append(i)
+        else:
+            joined.append([i])
+    shape = tuple(math.prod(loop.shape[i] for i in axes) for axes in joined)
+    moved = [
+        View(v.buffer, shape, tuple(v.strides[axes[-1]] for axes in joined), v.offset)
+        for v in views
+    ]
+    inputs = dict(zip(loop.inputs, moved))
+    outputs = [(node, v) for (node, _), v in zip(loop.outputs, moved[len(inputs) :])]
+    folds = {
+        node: tuple(number for number, axes in enumerate(joined) if axes[0] in fold.axes)
+        for node, fold in loop.folds.items()
+    }
+    return _Walk(shape, inputs, outputs, folds)
+
+
+def _for_memory(order: list[int], views: list[View]) -> list[int]:
+    """The axes with that one last along which most views are contiguous."""
+    if len(order) < 2:
+        return order
+    near = {i: sum(v.strides[i] == 1 for v in views) for i in order}
+    best = max(reversed(order), key=lambda i: near[i])
+    return [*(i for i in order if i != best), best]
+
+
+def _may_join(outer: int, inner: int, loop: Loop, views: list[View]) -> bool:
+    folds = loop.folds.values()
+    return all(v.strides[outer] == v.strides[inner] * loop.shape[inner] for v in views) and all(
+        (outer in f.axes) == (inner in f.axes) for f in folds
+    )
+
+
+def _moves(view: View) -> bool:
+    """Whether the elements along the row are different ones."""
+    return bool(view.strides) and view.strides[-1] != 0
