@@ -29,7 +29,7 @@ check: $(VENV)/installed-dev  ## style, types, import directions
 	$(BIN)/python -m pytest tests/test_architecture.py
 
 bench: $(VENV)/installed-bench  ## measure, beside the peers
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks
 
 soak: $(VENV)/installed-dev  ## long runs that CI does not do
 	SLOTGRAD_FUZZ=1 $(BIN)/python -m pytest -n auto tests/soak tests/fuzz tests/ops/test_index.py

@@ -1,155 +1,136 @@
-"""Compiled functions: the call of a formula, softmax, and whole training steps, beside jax.jit."""
+"""Training steps of multilayer perceptrons: loss, gradients and update in one call.
+
+The state is each peer's own (jax: donated, so that buffers are used again), the batch stays the
+same.  May import NumPy, arrays and case.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-import slotgrad as sg
+from .arrays import normal
+from .case import Ahead, Case
 
-from .measure import Row, alternate, available, split
-
-# sizes of the layers, batch, optimiser, how many times faster than jax the step shall be
-STEPS = [
-    ((64, 32, 10), 32, "sgd", 8.0),
-    ((784, 256, 256, 10), 64, "adam", 2.0),
-    ((784, 1024, 1024, 10), 128, "adam", 1.15),
-]
+LR = {"SGD": 0.1, "Adam": 1e-3}
 
 
-def formula() -> Row:
-    f = sg.compile(sg.value_and_grad(lambda a, b: (a + b) * a, argnums=(0, 1)))
-    runs: dict[str, Callable[[], object]] = {"slotgrad": lambda: f(2.0, 3.0)}
-    if available("jax"):
-        import jax
+@dataclass(frozen=True)
+class Training(Case):
+    """A step of `optimiser`, "SGD" or "Adam", on a perceptron with layers of these sizes."""
 
-        g = jax.jit(jax.value_and_grad(lambda a, b: (a + b) * a, argnums=(0, 1)))
-        runs["jax"] = lambda: jax.block_until_ready(g(2.0, 3.0))
-    ours, peers = split(alternate(runs))
-    return Row("(a + b) * a with gradient", ours, "us", peers, "0.10 us", ours <= 1e-7)
+    sizes: tuple[int, ...]
+    batch: int
+    optimiser: str
+
+    @property
+    def name(self) -> str:
+        return f"MLP {'-'.join(map(str, self.sizes))}, batch {self.batch}, {self.optimiser}"
+
+    def data(self) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs (batch, sizes[0]) and labels (batch,)."""
+        labels = np.random.default_rng(1).integers(0, self.sizes[-1], self.batch)
+        return normal(self.batch, self.sizes[0]), labels
+
+    def weights(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Of each layer: (n, m), and biases (m,)."""
+        for n, m in zip(self.sizes, self.sizes[1:]):
+            yield normal(n, m) / np.float32(np.sqrt(n)), np.zeros(m, np.float32)
+
+    def slotgrad(self, sg: Any) -> Callable[[], object]:
+        return partial(sg.compile(self._step(sg, sg.tensor)), *map(sg.tensor, self.data()))
+
+    def eager(self, sg: Any) -> Callable[[], object]:
+        return partial(self._step(sg, sg.tensor), *map(sg.tensor, self.data()))
+
+    def torch(self, torch: Any) -> Callable[[], object]:
+        return partial(self._step(torch, torch.tensor), *map(torch.tensor, self.data()))
+
+    def _step(self, m: Any, tensor: Callable[[np.ndarray], Any]) -> Callable[..., Any]:
+        """The step in the words that PyTorch and slotgrad share; `m` is one of the two."""
+        layers: list[Any] = []
+        state: dict[str, Any] = {}
+        for i, (w, b) in enumerate(self.weights()):
+            layers += [m.nn.Linear(*w.shape), m.nn.ReLU()]
+            state |= {f"{2 * i}.weight": tensor(w.T.copy()), f"{2 * i}.bias": tensor(b)}
+        model = m.nn.Sequential(*layers[:-1])
+        model.load_state_dict(state)
+        opt = getattr(m.optim, self.optimiser)(model.parameters(), lr=LR[self.optimiser])
+
+        def step(x: Any, y: Any) -> Any:
+            loss = m.nn.functional.cross_entropy(model(x), y)
+            opt.zero_grad()
+            loss.backward()
+            opt.step()
+            return loss
+
+        return step
+
+    def jax(self, jax: Any) -> Callable[[], object]:
+        jnp = jax.numpy
+        images, labels = self.data()
+        x, y = jax.device_put(images), jax.device_put(labels.astype(np.int32))
+        begin, update = {"SGD": jax_sgd, "Adam": jax_adam}[self.optimiser](jax)
+
+        def loss_of(params: Any, x: Any, y: Any) -> Any:
+            *hidden, (w, b) = params
+            for v, c in hidden:
+                x = jax.nn.relu(x @ v + c)
+            scores = jax.nn.log_softmax(x @ w + b)
+            return -jnp.take_along_axis(scores, y[:, None], 1).mean()
+
+        def step(state: Any, x: Any, y: Any) -> Any:
+            loss, g = jax.value_and_grad(loss_of)(state[0], x, y)
+            return update(state, g), loss
+
+        compiled = jax.jit(step, donate_argnums=0)
+        state = begin([(jnp.asarray(w), jnp.asarray(b)) for w, b in self.weights()])
+
+        def run() -> object:
+            nonlocal state
+            state, loss = compiled(state, x, y)
+            return jax.block_until_ready(loss)
+
+        return run
 
 
-def softmax() -> Row:
-    x = np.random.default_rng(0).standard_normal((64, 1024)).astype(np.float32)
-    t = sg.tensor(x)
-    f = sg.compile(lambda x: sg.nn.functional.softmax(x, axis=-1))
-    runs: dict[str, Callable[[], object]] = {"slotgrad": lambda: f(t)}
-    if available("jax"):
-        import jax
+def jax_sgd(jax: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """How the state begins, and what a step makes of it."""
 
-        device, g = jax.device_put(x), jax.jit(lambda x: jax.nn.softmax(x, axis=-1))
-        runs["jax"] = lambda: jax.block_until_ready(g(device))
-    if available("torch"):
-        import torch
+    def update(state: Any, g: Any) -> Any:
+        return (jax.tree.map(lambda p, d: p - LR["SGD"] * d, state[0], g),)
 
-        p = torch.from_numpy(x)
-        runs["torch"] = lambda: torch.softmax(p, -1)
-    ours, peers = split(alternate(runs))
-    holds = all(2 * ours <= t for t in peers.values()) if peers else None
-    return Row("softmax 64x1024 float32", ours, "us", peers, "2x the best", holds)
+    return lambda params: (params,), update
 
 
-def batch(sizes: tuple[int, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((size, sizes[0])).astype(np.float32)
-    return x, rng.integers(0, sizes[-1], size)
+def jax_adam(jax: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The same for Adam, with PyTorch's defaults."""
+    jnp, b1, b2 = jax.numpy, 0.9, 0.999
 
+    def begin(params: Any) -> Any:
+        zeros = [jax.tree.map(jnp.zeros_like, params) for _ in range(2)]
+        return params, *zeros, jnp.zeros((), jnp.float32)
 
-def our_step(sizes: tuple[int, ...], optimiser: str, compiled: bool = True) -> Any:
-    sg.random.seed(0)
-    layers: list[Any] = []
-    for i, (n, m) in enumerate(zip(sizes, sizes[1:])):
-        layers += [sg.nn.ReLU()] * (i > 0) + [sg.nn.Linear(n, m)]
-    model = sg.nn.Sequential(*layers)
-    kind = {"sgd": sg.optim.SGD, "adam": sg.optim.Adam}[optimiser]
-    opt = kind(model.parameters(), lr=1e-3)
-
-    def step(x: Any, y: Any) -> Any:
-        loss = sg.nn.functional.cross_entropy(model(x), y)
-        opt.zero_grad()
-        loss.backward()
-        opt.step()
-        return loss
-
-    return sg.compile(step) if compiled else step
-
-
-def jax_step(sizes: tuple[int, ...], optimiser: str) -> Any:
-    """The same step for jax, its state donated so that buffers are used again."""
-    import jax
-    import jax.numpy as jnp
-
-    rng = np.random.default_rng(0)
-    params = [
-        (jnp.asarray(rng.uniform(-1, 1, (n, m)) / np.sqrt(n), jnp.float32), jnp.zeros(m))
-        for n, m in zip(sizes, sizes[1:])
-    ]
-    zeros = jax.tree.map(jnp.zeros_like, params)
-    copies = jax.tree.map(jnp.copy, zeros)
-    state = [params, zeros, copies, jnp.zeros(())] if optimiser == "adam" else [params]
-
-    def loss_of(params: Any, x: Any, y: Any) -> Any:
-        for i, (w, b) in enumerate(params):
-            x = x @ w + b if i == 0 else jax.nn.relu(x) @ w + b
-        scores = jax.nn.log_softmax(x)
-        return -jnp.take_along_axis(scores, y[:, None], 1).mean()
-
-    def update(state: list[Any], x: Any, y: Any) -> tuple[list[Any], Any]:
-        loss, g = jax.value_and_grad(loss_of)(state[0], x, y)
-        if optimiser == "sgd":
-            return [jax.tree.map(lambda p, d: p - 1e-3 * d, state[0], g)], loss
+    def update(state: Any, g: Any) -> Any:
         params, m, v, t = state
         t = t + 1
-        m = jax.tree.map(lambda m, d: 0.9 * m + 0.1 * d, m, g)
-        v = jax.tree.map(lambda v, d: 0.999 * v + 0.001 * d * d, v, g)
+        m = jax.tree.map(lambda m, d: b1 * m + (1 - b1) * d, m, g)
+        v = jax.tree.map(lambda v, d: b2 * v + (1 - b2) * d * d, v, g)
 
         def moved(p: Any, m: Any, v: Any) -> Any:
-            return p - 1e-3 * (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8)
+            return p - LR["Adam"] * (m / (1 - b1**t)) / (jnp.sqrt(v / (1 - b2**t)) + 1e-8)
 
-        return [jax.tree.map(moved, params, m, v), m, v, t], loss
+        return jax.tree.map(moved, params, m, v), m, v, t
 
-    run = jax.jit(update, donate_argnums=0)
-
-    def step(x: Any, y: Any) -> Any:
-        nonlocal state
-        state, loss = run(state, x, y)
-        return jax.block_until_ready(loss)
-
-    return step
+    return begin, update
 
 
-def training(sizes: tuple[int, ...], size: int, optimiser: str, factor: float) -> Iterator[Row]:
-    x, y = batch(sizes, size)
-    name = f"MLP {'-'.join(map(str, sizes))}, batch {size}, {optimiser}"
-    xs, ys = sg.tensor(x), sg.tensor(y)
-    runs: dict[str, Callable[[], object]] = {}
-    first: dict[str, float] = {}
-    step, eager = our_step(sizes, optimiser), our_step(sizes, optimiser, compiled=False)
-    start = time.perf_counter()
-    step(xs, ys)
-    first["slotgrad"] = time.perf_counter() - start
-    runs["slotgrad"] = lambda: step(xs, ys)
-    runs["slotgrad eager"] = lambda: eager(xs, ys)
-    if available("jax"):
-        import jax
-
-        other, xj, yj = jax_step(sizes, optimiser), jax.device_put(x), jax.device_put(y)
-        start = time.perf_counter()
-        other(xj, yj)
-        first["jax"] = time.perf_counter() - start
-        runs["jax"] = lambda: other(xj, yj)
-    ours, peers = split(alternate(runs, rounds=11))
-    holds = factor * ours <= peers["jax"] if "jax" in peers else None
-    yield Row(name, ours, "us", peers, f"{factor}x jax", holds)
-    ours, peers = split(first)
-    yield Row(f"its first call, {len(sizes) - 1} layers", ours, "s", peers, "0.3 s", ours <= 0.3)
-
-
-def rows() -> Iterator[Row]:
-    yield formula()
-    yield softmax()
-    for case in STEPS:
-        yield from training(*case)
+CASES = [
+    Training((64, 32, 10), 32, "SGD", bar=Ahead(8, "jax")),
+    Training((784, 256, 256, 10), 64, "Adam", bar=Ahead(2, "jax")),
+    Training((784, 1024, 1024, 10), 128, "Adam", bar=Ahead(1.15, "jax")),
+]

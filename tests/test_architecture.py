@@ -36,7 +36,8 @@ LAYERS = [
 ]
 # inside a layer: what a package may not import
 FORBIDDEN = [("ops", "autodiff"), ("graph.node", "tensor"), ("nn", "optim"), ("nn", "io")]
-LATE = {"runtime.program"}  # loads LLVM, so it is imported when something is compiled
+# load LLVM, so they are imported when something is compiled
+LATE = {"runtime.program", "runtime.plan", "runtime.profile"}
 HEAVY = ("llvmlite", "typer", "rich", "matplotlib", "scipy", "sklearn", "PIL")
 
 

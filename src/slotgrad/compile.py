@@ -5,33 +5,45 @@ May import the back end.
 
 from __future__ import annotations
 
-import inspect
 import threading
 import warnings
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import update_wrapper
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .capture import Captured, State, capture, placeholder
+from .capture import Captured, State, capture
 from .config import changes, modes
-from .dtypes import as_dtype, default_complex, default_int, float64
-from .errors import OptionError, ShapeError, describe_site, user_site
-from .graph.node import NO_ATTRS, Changed, Consumed, Node, TensorType, leaf
+from .errors import OptionError, ShapeError, UsageError, describe_site, user_site
+from .graph.node import leaf
 from .graph.region import Region
 from .graph.show import Graph, graph
 from .ops.declare import as_tensor
 from .passes.pipeline import optimize
+from .runtime.layout import NativeType, native_type
+from .runtime.rows import Chunk, Stack
+from .runtime.slots import Memory, memory_of
+from .runtime.variant import (
+    NUMBERS,
+    Call,
+    Names,
+    Variant,
+    consumed,
+    given,
+    returned,
+    stand_in,
+    write_back,
+)
 from .targets.numpy import Program as NumpyProgram
-from .tensor import Tensor, tensor
+from .tensor import Tensor
 from .tree import Structure, flatten, unflatten
 
 CACHE_SIZE = 64
 MANY_SHAPES = 8
-_NUMBERS = {bool: as_dtype(bool), int: default_int, float: float64, complex: default_complex}
+MANY_PLANS = 4
 
 
 class CacheInfo(NamedTuple):
@@ -43,46 +55,6 @@ class CacheInfo(NamedTuple):
     maxsize: int
 
 
-@dataclass
-class Variant:
-    """The program for one kind of arguments, and what it holds for."""
-
-    captured: Captured
-    region: Region  # after the passes
-    program: Any
-    structure: Structure
-    outputs: list[Tensor | None]  # the result's leaves: a tensor, or None for what is below
-    others: list[Any]  # the result's leaves that are no tensors
-    numbers: bool  # called with Python numbers only: returns Python numbers
-    names: tuple[Callable[[], Any], Any]  # what the function's names stood for
-    used_up: list[tuple[Tensor, Tensor]]  # tensors, and the .grad that says it was used up
-    checked: int  # state of `changes.count` when the guards held
-
-    def holds(self) -> bool:
-        """Whether what was read from outside is as it was when the function was captured."""
-        read_names, seen_names = self.names
-        return (
-            all(s.value() is not None and _type_of(s) == s.type for s in self.captured.state)
-            and all(x._grad is None for x in self.captured.absent)
-            and read_names() == seen_names
-            and self._guards_hold()
-        )
-
-    def _guards_hold(self) -> bool:
-        """Modules are asked again only after some module has changed."""
-        if self.checked != changes.count:
-            if any(read() != seen for read, seen in self.captured.guards):
-                return False
-            self.checked = changes.count
-        return True
-
-
-def _type_of(state: State) -> TensorType:
-    value = state.value()
-    assert value is not None
-    return TensorType(value.shape, value.dtype)
-
-
 class Compiled:
     """What `sg.compile` returns: call it like the function.
 
@@ -90,6 +62,8 @@ class Compiled:
     kernels, llvm         its kernels, and its LLVM text
     cache_info()          hits, misses and number of programs
     map(*xs)              one call for each row of the arguments
+    memory                where the newest program keeps its values
+    profile(*args)        how long each of its kernels takes
     """
 
     def __init__(self, f: Callable[..., Any], static_argnums: Sequence[int], target: str) -> None:
@@ -99,6 +73,8 @@ class Compiled:
         self._variants: OrderedDict[Any, list[Variant]] = OrderedDict()
         self._lock = threading.RLock()
         self._hits = self._misses = 0
+        self._calls = array("q", [0])  # those that native code has done
+        self._plans: list[Any] = []  # those that native code tries, in this order
         self._newest: Variant | None = None
         self.__name__ = getattr(f, "__name__", type(f).__name__)
         update_wrapper(self, f, updated=())
@@ -112,7 +88,14 @@ class Compiled:
         variant = self._find(key)
         if variant is None:
             variant = self._compile(key, leaves, structure, dynamic)
-        return self._run(variant, [x for _, x in dynamic])
+        result = self._run(variant, [x for _, x in dynamic])
+        native = native_type(Compiled)
+        if native is not None and type(self) is native.type and self.target == "llvm":
+            self._plan(variant, Call(args, kwargs, self.static), native)
+        return result
+
+    def __copy__(self) -> Compiled:
+        return type(self)(self.function, tuple(self.static), self.target)
 
     # -- finding the program -------------------------------------------------------------------
 
@@ -122,7 +105,7 @@ class Compiled:
         """The leaves that are inputs, with their places, and the key of the program."""
         fixed: set[int] = set()
         place = 0
-        for number, arg in enumerate(args):
+        for number, arg in enumerate(args if self.static else ()):
             count = len(flatten(arg)[0])
             if number in self.static:
                 fixed |= set(range(place, place + count))
@@ -130,7 +113,7 @@ class Compiled:
         dynamic: list[tuple[int, Any]] = []
         kinds: list[Any] = []
         for i, x in enumerate(leaves):
-            if i in fixed or not isinstance(x, (Tensor, np.ndarray, np.generic, *_NUMBERS)):
+            if i in fixed or not isinstance(x, (Tensor, np.ndarray, np.generic, *NUMBERS)):
                 kinds.append((type(x), _hashable(x)))
             elif isinstance(x, (Tensor, np.ndarray, np.generic)):
                 dynamic.append((i, x))
@@ -141,11 +124,12 @@ class Compiled:
         return dynamic, (structure, tuple(kinds), modes.grad)
 
     def _find(self, key: Any) -> Variant | None:
-        for variant in self._variants.get(key, ()):
-            if variant.holds():
-                self._hits += 1
-                return variant
-        return None
+        variant = self._holding(key)
+        self._hits += variant is not None
+        return variant
+
+    def _holding(self, key: Any) -> Variant | None:
+        return next((v for v in self._variants.get(key, ()) if v.holds()), None)
 
     # -- making it -----------------------------------------------------------------------------
 
@@ -157,8 +141,8 @@ class Compiled:
             if found is not None:
                 return found
             self._misses += 1
-            numbers = bool(dynamic) and all(type(x) in _NUMBERS for _, x in dynamic)
-            stand_ins = {i: _placeholder(x, numbers) for i, x in dynamic}
+            numbers = bool(dynamic) and all(type(x) in NUMBERS for _, x in dynamic)
+            stand_ins = {i: stand_in(x, numbers) for i, x in dynamic}
             filled = [stand_ins.get(i, x) for i, x in enumerate(leaves)]
 
             def run() -> Any:
@@ -168,6 +152,7 @@ class Compiled:
             captured = capture(run, list(stand_ins.values()), _tensors)
             region = optimize(captured.region)
             result_leaves, result_structure = flatten(captured.result)
+            names = Names.of(self.function)
             variant = Variant(
                 captured,
                 region,
@@ -176,8 +161,9 @@ class Compiled:
                 [x if isinstance(x, Tensor) else None for x in result_leaves],
                 [None if isinstance(x, Tensor) else x for x in result_leaves],
                 numbers,
-                _names_of(self.function),
-                [(x, _consumed(x, self.__name__)) for x in captured.used_up],
+                names,
+                names.read(),
+                [(x, consumed(x, self.__name__)) for x in captured.used_up],
                 changes.count,
             )
             self._keep(key, variant)
@@ -207,13 +193,19 @@ class Compiled:
 
     def _run(self, variant: Variant, inputs: list[Any]) -> Any:
         captured = variant.captured
-        arrays: list[Any] = [_array(x, n) for x, n in zip(inputs, captured.region.inputs)]
+        arrays: list[Any] = [given(x, n) for x, n in zip(inputs, captured.region.inputs)]
         arrays += [s.value() for s in captured.state]
+        for s in captured.written:
+            if not s.value().flags.writeable:  # type: ignore[union-attr]
+                raise UsageError(
+                    f"{self.__name__}: would write to {s.describe()}, whose memory is read-only;"
+                    " make the tensor with memory of its own: x.clone()"
+                )
         values = variant.program(arrays)
         count = captured.results
         written = values[count : count + len(captured.written)]
         for state, value in zip(captured.written, written):
-            _write_back(state, value)
+            write_back(state, value)
         gradients = iter(values[count + len(captured.written) :])
         for x, g in captured.gradients:
             x._grad = None if g is None else Tensor(leaf(next(gradients)))
@@ -221,32 +213,97 @@ class Compiled:
             x._grad = marker
         results = iter(values[:count])
         filled = [
-            other if y is None else _returned(next(results), variant.numbers)
+            other if y is None else returned(next(results), variant.numbers)
             for y, other in zip(variant.outputs, variant.others)
         ]
         return unflatten(variant.structure, filled)
+
+    def _plan(self, variant: Variant, call: Call, native: NativeType) -> None:
+        """Let native code do calls like this one, which went well."""
+        plan, old = variant.plan, variant.plan
+        if not call.is_plain:
+            return
+        with variant.program.claimed():
+            if plan is None or not plan.current(variant, call):
+                plan = variant.plan = native_plan(variant, call, self._calls)
+            if plan is not None:
+                plan.renew(variant)
+        if plan is None or self._plans[:1] == [plan]:
+            return
+        with self._lock:
+            others = [p for p in self._plans if p is not plan and p is not old]
+            before, self._plans = self._plans, [plan, *others][:MANY_PLANS]
+            for p, after in zip(self._plans, [*self._plans[1:], None]):
+                p.before(after)
+            native.point(self, native_entry(native), plan.address)
+            del before  # native code could look there until now
 
     def map(self, *xs: Any, progress: Callable[[int], object] | None = None, every: int = 1) -> Any:
         """The results of a call for each row of the arguments, stacked.
 
         progress  is told the number of calls done, after every `every` calls
+
+        Most calls are done by one native loop, which lets Python look after other things 20 times
+        a second.  An error or Ctrl-C leaves the state as it was after the last call that ended.
         """
-        tensors = [as_tensor(x) for x in xs]
-        sizes = {len(x) for x in tensors}
-        if len(sizes) != 1:
-            got = ", ".join(str(x.shape) for x in tensors) or "nothing"
+        arrays = [np.ascontiguousarray(as_tensor(x).numpy()) for x in xs]
+        sizes = {len(x) if x.ndim else -1 for x in arrays}
+        if len(sizes) != 1 or sizes == {-1}:
+            got = ", ".join(str(x.shape) for x in arrays) or "nothing"
             raise ShapeError(f"{self.__name__}.map: got {got}; expected equally many rows")
-        rows = []
-        for i in range(sizes.pop()):
-            leaves, structure = flatten(self(*[Tensor(leaf(x.numpy()[i])) for x in tensors]))
-            rows.append([np.asarray(y) for y in leaves])
-            if progress is not None and (i + 1) % every == 0:
-                progress(i + 1)
-        if not rows:
+        if every < 1:
+            raise OptionError(f"{self.__name__}.map: got every={every}; expected at least 1")
+        count = sizes.pop()
+        if not count:
             raise ShapeError(
                 f"{self.__name__}.map: got arguments without rows; expected at least one"
             )
-        return unflatten(structure, [tensor(np.stack(column)) for column in zip(*rows)])
+        stack, chunk = Stack(count), Chunk()
+        try:
+            while stack.done < count:
+                row = tuple(Tensor(leaf(x[stack.done, ...])) for x in arrays)
+                stack.put(self(*row))
+                limit = count if progress is None else -(-stack.done // every) * every
+                self._rows(row, arrays, stack, min(limit, count) - stack.done, chunk)
+                if progress is not None and stack.done % every == 0:
+                    progress(stack.done)
+        except BaseException as error:
+            error.add_note(
+                f"{self.__name__}.map: stopped at row {stack.done} of {count}; no call is half done"
+            )
+            raise
+        return stack.result()
+
+    def _rows(
+        self, row: tuple, arrays: list[np.ndarray], stack: Stack, most: int, chunk: Chunk
+    ) -> None:
+        """Do calls for the next rows natively, if calls such as the last one can be."""
+        leaves, structure = flatten((row, {}))
+        call = Call(row, {}, self.static)
+        if not most or call.fixed or modes.capture is not None:
+            return
+        variant = self._holding(self._sorted(row, leaves, structure)[1])
+        if variant is None or variant.plan is None or not variant.plan.current(variant, call):
+            return
+        written = variant.captured.written
+        if any(np.may_share_memory(x, s.value()) for x in arrays for s in written):
+            return
+        values = [s.value() for s in variant.captured.state]
+        inputs = [*(x[stack.done :] for x in arrays), *values]
+        with variant.program.claimed():
+            chunk.begin()
+            rows = min(chunk.rows, most)
+            try:
+                done = variant.program.rows(inputs, stack.tensors(), len(values), rows)
+            finally:
+                for state in written:
+                    write_back(state, None)
+            stack.filled(done)
+            self._calls[0] += done
+            if done < rows:
+                variant.program.fail()
+            chunk.end(done)
+            variant.plan.renew(variant)
 
     # -- looking inside ------------------------------------------------------------------------
 
@@ -281,9 +338,39 @@ class Compiled:
         """The tensors from outside that the program reads or writes."""
         return self._inspected().captured.state
 
+    @property
+    def memory(self) -> Memory:
+        """The slots of the newest program's arena, and what else it keeps; print it."""
+        variant = self._inspected()
+        kernels = getattr(variant.program, "kernels", None)
+        if kernels is None:
+            raise OptionError(f"{self.__name__}: the target {self.target!r} plans no memory")
+        return memory_of(kernels, len(variant.captured.state))
+
+    def profile(self, *args: Any, repeat: int | None = None, **kwargs: Any) -> Any:
+        """How long each kernel of a call with these arguments takes; print the result.
+
+        repeat  number of calls whose median counts; by default as many as fit in 0.2 s
+
+        Works on copies: the state stays as it is.  Rows have the fields kernel, seconds, share,
+        operations and bytes a second, and for products of_peak.
+        """
+        if self.target != "llvm" or (repeat is not None and repeat < 1):
+            raise OptionError(
+                f"{self.__name__}.profile: got target {self.target!r} and repeat={repeat}; expected"
+                " 'llvm' and at least 1"
+            )
+        leaves, structure = flatten((args, kwargs))
+        dynamic, key = self._sorted(args, leaves, structure)
+        variant = self._holding(key) or self._compile(key, leaves, structure, dynamic)
+        inputs = variant.captured.region.inputs
+        arrays: list[Any] = [given(x, n) for (_, x), n in zip(dynamic, inputs)]
+        arrays += [s.value() for s in variant.captured.state]
+        return native_profile(variant.program, arrays, repeat)
+
     def cache_info(self) -> CacheInfo:
         """Hits and misses so far, the number of kinds of arguments kept, and the most kept."""
-        return CacheInfo(self._hits, self._misses, len(self._variants), CACHE_SIZE)
+        return CacheInfo(self._hits + self._calls[0], self._misses, len(self._variants), CACHE_SIZE)
 
     def __repr__(self) -> str:
         return f"<compiled {self.__name__}>"
@@ -316,14 +403,15 @@ def compile(
     if target not in ("llvm", "numpy"):
         raise OptionError(f"compile: got target {target!r}; expected 'llvm' or 'numpy'")
     if f is None:
-        return lambda g: Compiled(g, numbers, target)
+        return lambda g: compile(g, static_argnums=numbers, target=target)
     if isinstance(f, Compiled):
         f = f.function
     if not callable(f):
         raise OptionError(
             f"compile: got {f!r} at {describe_site(user_site())}; expected a function"
         )
-    return Compiled(f, numbers, target)
+    native = native_type(Compiled)
+    return (Compiled if native is None else native.type)(f, numbers, target)
 
 
 def native_program(region: Region, written: dict[int, int]) -> Any:
@@ -331,6 +419,27 @@ def native_program(region: Region, written: dict[int, int]) -> Any:
     from .runtime.program import Program
 
     return Program(region, written)
+
+
+def native_profile(program: Any, arrays: list[Any], repeat: int | None) -> Any:
+    """Where the time of a program goes."""
+    from .runtime.profile import profile_of
+
+    return profile_of(program, arrays, repeat)
+
+
+def native_plan(variant: Variant, call: Call, calls: array) -> Any:
+    """What native code needs for calls like this one; None where Python must do them."""
+    from .runtime.plan import plan_for
+
+    return plan_for(variant, call, calls, Compiled.__call__)
+
+
+def native_entry(native: NativeType) -> int:
+    """The function that CPython calls for objects of the native type."""
+    from .runtime.plan import entry
+
+    return entry(native.offset + 8)
 
 
 # -- arguments and results -------------------------------------------------------------------------
@@ -348,56 +457,5 @@ def _hashable(x: Any) -> Any:
     return x
 
 
-def _placeholder(x: Any, numbers: bool) -> Tensor:
-    if type(x) in _NUMBERS:
-        made = placeholder(TensorType((), _NUMBERS[type(x)]))
-        if type(x) is int and numbers:
-            made = placeholder(TensorType((), float64))
-        made.node.weak = None if numbers else type(x)
-        return made
-    return placeholder(TensorType(x.shape, as_dtype(x.dtype)))
-
-
-def _array(x: Any, node: Node) -> np.ndarray:
-    if isinstance(x, Tensor):
-        return x._value("a compiled function")
-    return np.asarray(x, node.type.dtype)
-
-
-def _consumed(x: Tensor, function: str) -> Tensor:
-    """What `.grad` is after a call that used the gradient up: reading it raises."""
-    node = Node(None, (), NO_ATTRS, None, False)
-    node.type, node.fate = x.node.type, Consumed(function)
-    return Tensor(node)
-
-
-def _returned(value: np.ndarray, numbers: bool) -> Any:
-    return value.item() if numbers and value.ndim == 0 else Tensor(leaf(value))
-
-
 def _tensors(result: Any) -> list[Tensor]:
     return [x for x in flatten(result)[0] if isinstance(x, Tensor)]
-
-
-def _write_back(state: State, value: np.ndarray | None) -> None:
-    """Into the state's own buffer; tapes that still need the old value notice."""
-    holder = state.tensor._grad if state.gradient else state.tensor
-    assert holder is not None
-    if value is not None:  # else the program has written it
-        holder.node.value[...] = value
-    holder._renew(Changed("a compiled function", None))
-
-
-def _names_of(f: Callable[..., Any]) -> tuple[Callable[[], Any], Any]:
-    """What a function reads from its closure and its globals by name, which may be bound anew."""
-    f = inspect.unwrap(f)
-    code = getattr(f, "__code__", None)
-    if code is None:
-        return tuple, ()
-    scope, cells = getattr(f, "__globals__", {}), getattr(f, "__closure__", None) or ()
-    names = [n for n in code.co_names if n in scope]
-
-    def read() -> tuple:
-        return tuple(id(scope.get(n)) for n in names) + tuple(id(c.cell_contents) for c in cells)
-
-    return read, read()

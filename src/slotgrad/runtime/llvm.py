@@ -35,6 +35,7 @@ _POSITION = re.compile(r"<string>:(\d+):(\d+): error: ([^\n]*)")
 
 _lock = threading.RLock()  # guards the engine and the table of libraries
 _libraries: dict[str, Library] = {}  # MCJIT cannot let go of an object, so neither do we
+_provided: dict[str, int] = {}  # addresses of our own functions that texts may declare
 
 
 class Library:
@@ -81,7 +82,8 @@ def compile_text(text: str, *, host: Host | None = None) -> Library:
 
     host    another machine to compile for: the library then cannot run, only show its assembly
 
-    Functions that the text declares must exist in this process or in the C mathematics library.
+    Functions that the text declares must have been provided, or exist in this process or in the C
+    mathematics library.
     The same text gives the same library.  Raises InternalError, with the offending line, for
     text that LLVM refuses; running such text would end the process.
     """
@@ -163,10 +165,19 @@ def _c_libraries() -> tuple[ctypes.CDLL, ...]:
     return tuple(found)
 
 
+def provide(name: str, address: int) -> None:
+    """Let texts compiled from now on declare a function of ours, by its address."""
+    with _lock:
+        _provided[name] = address
+
+
 def _provide(names: list[str]) -> None:
     """Tell LLVM the addresses of functions; a missing one would end the process at linking."""
     for name in names:
         if name.startswith("llvm."):
+            continue
+        if name in _provided:
+            llvm.add_symbol(name, _provided[name])
             continue
         for library in _c_libraries():
             function = getattr(library, name, None)

@@ -1,34 +1,88 @@
 """A program: one native function over one arena, which calls Python where it must.
 
 The function gets a table of addresses: a scratch, the function for host calls, every buffer.
-Arena and constants stay where they are; inputs and outputs are entered at each
-call.  May import the floor, kernel, targets and the rest of runtime.
+Arena and constants stay where they are; inputs and outputs are entered at each call, here or by
+native code that has taken over (see `runtime/plan.py`).  Three words say who may run it:
+
+    BUSY     the thread in which it runs, or 0
+    WANTED   not 0 while Python waits to run it or does: native code keeps out
+    EMPTY    not 0 while the table has no outputs that native code could fill
+
+Native code looks and enters without letting go of the interpreter's lock, so it needs no other.
+May import the floor, kernel, targets and the rest of runtime.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
-from collections.abc import Sequence
+import time
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from ..config import capturing
-from ..errors import InternalError
+from ..errors import InternalError, UsageError
 from ..graph.apply import reapply
 from ..graph.node import leaf
 from ..graph.region import Region
 from ..kernel.build import build
-from ..kernel.ir import Buffer, HostCall, View
+from ..kernel.ir import Buffer, HostCall, Product, View
 from ..kernel.memory import ALIGNMENT, plan_memory
 from ..targets.llvm import BUFFERS, HOST, SCRATCH, Writer
 from ..tensor import Tensor
 from .host import host
+from .layout import address_of
 from .llvm import compile_text
+
+BUSY, WANTED, EMPTY = range(3)
+LONG = 20e-6  # seconds; programs that take longer let other Python threads run meanwhile
+_BYTES, _OPERATIONS = 2e10, 5e10  # a second, roughly
+_PAUSE = 50e-6  # between two looks whether native code has come to its end
+
+# Runs a program for one row after the other and tells how many runs went well.  A move is the place
+# of an address and the bytes from row to row.
+_ROWS = """
+define i64 @rows(ptr %run, ptr %table, ptr %moves, i64 %count, i64 %rows) {
+begin:
+  br label %row
+row:
+  %done = phi i64 [0, %begin], [%next, %moved]
+  %left = icmp ult i64 %done, %rows
+  br i1 %left, label %go, label %end
+go:
+  %status = call i32 %run(ptr %table)
+  %well = icmp eq i32 %status, 0
+  br i1 %well, label %move, label %end
+move:
+  %i = phi i64 [0, %go], [%i.next, %one]
+  %more = icmp ult i64 %i, %count
+  br i1 %more, label %one, label %moved
+one:
+  %place.at = getelementptr [2 x i64], ptr %moves, i64 %i
+  %place = load ptr, ptr %place.at
+  %bytes.at = getelementptr i64, ptr %place.at, i64 1
+  %bytes = load i64, ptr %bytes.at
+  %address = load i64, ptr %place
+  %moved.to = add i64 %address, %bytes
+  store i64 %moved.to, ptr %place
+  %i.next = add i64 %i, 1
+  br label %move
+moved:
+  %next = add i64 %done, 1
+  br label %row
+end:
+  ret i64 %done
+}
+"""
 
 _HostFunction = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64)
 _Native = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
+_Rows = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 3, *[ctypes.c_int64] * 2)
 
 
 class Program:
@@ -38,80 +92,167 @@ class Program:
               in its place
     """
 
+    more_entries = 0  # of the table, behind the buffers
+
     def __init__(self, region: Region, written: dict[int, int] | None = None) -> None:
+        self.region = region
         self.written = written or {}
         self.kernels = plan_memory(build(region, self.written))
         buffers = self.kernels.buffers
-        self._arena = _aligned(self.kernels.arena_bytes)
-        self._table = np.zeros(BUFFERS + len(buffers), np.uint64)
-        self._inputs = [b for b in buffers if b.role == "input"]
-        self._outputs = [v for v in self.kernels.outputs if v.buffer.role == "output"]
-        self._entries = {b: i + BUFFERS for i, b in enumerate(buffers)}
-        self._arrays: dict[Buffer, np.ndarray] = {}
+        self.inputs = [b for b in buffers if b.role == "input"]
+        self.outputs = [v for v in self.kernels.outputs if v.buffer.role == "output"]
+        self.words = array("q", [0, 0, 1])
+        self.table = array("Q", bytes(8 * (BUFFERS + len(buffers) + self.more_entries)))
+        self.place = {b: i + BUFFERS for i, b in enumerate(buffers)}
+        self._places = [self.place[b] for b in self.inputs]
+        self._bytes = np.array([b.bytes for b in self.inputs], np.int64)
+        self._changing = sorted(set(self.written.values()))
         self._aliases = [b for b in buffers if b.alias is not None]
-        self._given: list[Any] = [None] * len(self._inputs)
-        self._fixed: dict[View, np.ndarray] = {}
+        self._arena = _aligned(self.kernels.arena_bytes)
+        self._constants: list[np.ndarray] = []
+        self._views: dict[View, tuple[int, np.ndarray]] = {}
         for b in buffers:
             if b.role == "constant":
-                self._enter(b, np.ascontiguousarray(b.value).reshape(-1))
+                self._constants.append(np.ascontiguousarray(b.value))
+                self.table[self.place[b]] = address_of(self._constants[-1])
             elif b.role == "arena" and b.offset >= 0:
-                part = self._arena[b.offset : b.offset + b.bytes]
-                self._enter(b, part.view(b.dtype))
-        writer = Writer(self.kernels, host())
+                self.table[self.place[b]] = address_of(self._arena) + b.offset
+        writer = self.writer()
         self.library = compile_text(writer.program())
         self._scratch = _aligned(writer.scratch)
-        self._table[SCRATCH] = _address(self._scratch)
+        self.table[SCRATCH] = address_of(self._scratch)
         self._host = _HostFunction(self._host_call)
-        self._table[HOST] = ctypes.cast(self._host, ctypes.c_void_p).value or 0
-        self._native = _Native(self.library.address("run"))
+        self.table[HOST] = ctypes.cast(self._host, ctypes.c_void_p).value or 0
+        self.address = self.library.address("run")
+        self._native = _Native(self.address)
         self._failure: BaseException | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
-    def _enter(self, buffer: Buffer, array: np.ndarray) -> None:
-        self._arrays[buffer] = array
-        self._table[self._entries[buffer]] = _address(array)
+    def writer(self) -> Writer:
+        """What writes the native code."""
+        return Writer(self.kernels, host())
+
+    @property
+    def long(self) -> bool:
+        """Whether a run takes so long that other Python threads should run meanwhile."""
+        seconds = 0.0
+        for statement in self.kernels.statements:
+            views = (*statement.reads, *statement.writes)
+            seconds += sum(math.prod(v.shape) * v.dtype.itemsize for v in views) / _BYTES
+            if isinstance(statement, Product):
+                size = math.prod(statement.a.shape) * statement.b.shape[-1]
+                seconds += 2 * size / _OPERATIONS
+        return seconds > LONG
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray | None]:
         """The outputs, in new arrays; inputs that are written to are changed in place."""
-        with self._lock:
-            given = [_readable(a, b) for a, b in zip(arrays, self._inputs)]
-            for i, (buffer, array) in enumerate(zip(self._inputs, given)):
-                if array is not self._given[i]:  # state is mostly the same array as before
-                    self._enter(buffer, array.reshape(-1))
-                    self._given[i] = array
-            made = {}
-            for view in self._outputs:
-                made[view] = np.empty(view.shape, view.dtype)
-                self._enter(view.buffer, made[view].reshape(-1))
-            for b in self._aliases:
-                self._enter(b, self._arrays[b.place])
-            self._run()
-            for number in self.written.values():
-                if given[number] is not arrays[number]:  # it was not contiguous
-                    arrays[number][...] = given[number]
-            return [
-                None if i in self.written else made[v] for i, v in enumerate(self.kernels.outputs)
-            ]
+        with self.claimed():
+            return self.run(arrays)
 
-    def _run(self) -> None:
-        if self._native(self._table.ctypes.data):
-            failure, self._failure = self._failure, None
-            assert failure is not None
-            raise failure
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Nobody else runs the program inside.
+
+        Raises UsageError if it is running in this very thread, which would wait for itself.
+        """
+        me = threading.get_ident()
+        if self.words[BUSY] == me:
+            raise UsageError(
+                "a compiled function was called by an operation inside it, while it runs; call the"
+                " plain function there: f.function(...)"
+            )
+        with self._lock:
+            self.words[WANTED] += 1
+            try:
+                while self.words[BUSY]:
+                    time.sleep(_PAUSE)
+                self.words[BUSY] = me
+                try:
+                    yield
+                finally:
+                    self.words[BUSY] = 0
+            finally:
+                self.words[WANTED] -= 1
+
+    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray | None]:
+        """What a call does; the caller has claimed the program."""
+        self.words[EMPTY] = 1
+        given = [_readable(a, b) for a, b in zip(arrays, self.inputs)]
+        starts = [address_of(x) for x in given]
+        for i in self._mixed(starts):
+            given[i] = given[i].copy()
+            starts[i] = address_of(given[i])
+        for place, start in zip(self._places, starts):
+            self.table[place] = start
+        made = {}
+        for view in self.outputs:
+            made[view] = np.empty(view.shape, view.dtype)
+            self.table[self.place[view.buffer]] = address_of(made[view])
+        self.enter_aliases()
+        if self._native(self.table.buffer_info()[0]):
+            self.fail()
+        for number in self.written.values():
+            if given[number] is not arrays[number]:  # it was not contiguous
+                arrays[number][...] = given[number]
+        return [None if i in self.written else made[v] for i, v in enumerate(self.kernels.outputs)]
+
+    def rows(
+        self, given: Sequence[np.ndarray], made: Sequence[np.ndarray], states: int, count: int
+    ) -> int:
+        """Calls for `count` rows, or until one fails; how many went well.
+
+        given   contiguous inputs, those before the last `states` with an axis of rows in front
+        made    contiguous arrays for the outputs, with an axis of rows in front
+
+        The caller has claimed the program.
+        """
+        self.words[EMPTY] = 1
+        for place, x in zip(self._places, given):
+            self.table[place] = address_of(x)
+        for view, x in zip(self.outputs, made):
+            self.table[self.place[view.buffer]] = address_of(x)
+        self.enter_aliases()
+        begin = self.table.buffer_info()[0]
+        buffers = [*self.inputs[: len(self.inputs) - states], *(v.buffer for v in self.outputs)]
+        moves = array("q", [w for b in buffers for w in (begin + 8 * self.place[b], b.bytes)])
+        run = _Rows(compile_text(_ROWS).address("rows"))
+        return run(self.address, begin, moves.buffer_info()[0], len(buffers), count)
+
+    def _mixed(self, starts: list[int]) -> list[int]:
+        """The inputs that are only read, but lie in memory that is written to."""
+        if not self.written:
+            return []
+        begins = np.array(starts)
+        ends = begins + self._bytes
+        shared = (begins[:, None] < ends[self._changing]) & (begins[self._changing] < ends[:, None])
+        shared[self._changing] = False
+        return np.flatnonzero(shared.any(1)).tolist()
+
+    def enter_aliases(self) -> None:
+        """Enter the arena buffers that are an input's memory after all."""
+        for b in self._aliases:
+            self.table[self.place[b]] = self.table[self.place[b.place]]
+
+    def fail(self) -> None:
+        """Raise the error of the host call that ended the run."""
+        failure, self._failure = self._failure, None
+        if failure is None:
+            raise InternalError("a program ended with a status that no host call returned")
+        raise failure
 
     # -- host calls --------------------------------------------------------------------------------
 
     def _array(self, view: View) -> np.ndarray:
         """The elements of a view, in the memory where they are."""
-        if view in self._fixed:
-            return self._fixed[view]
-        size = view.dtype.itemsize
-        flat = self._arrays[view.buffer]
-        strides = tuple(s * size for s in view.strides)
-        array = np.ndarray(view.shape, view.dtype, flat, view.offset * size, strides)
-        if view.buffer.role in ("arena", "constant") and view.buffer.alias is None:
-            self._fixed[view] = array
-        return array
+        address = self.table[self.place[view.buffer]]
+        found = self._views.get(view)
+        if found is None or found[0] != address:
+            size = view.dtype.itemsize
+            memory: Any = (ctypes.c_char * view.buffer.bytes).from_address(address)
+            strides = tuple(s * size for s in view.strides)
+            x: np.ndarray = np.ndarray(view.shape, view.dtype, memory, view.offset * size, strides)
+            found = self._views[view] = address, x
+        return found[1]
 
     def _host_call(self, number: int) -> int:
         """What native code calls; errors wait until it has returned."""
@@ -146,20 +287,17 @@ class Program:
 def _aligned(bytes: int) -> np.ndarray:
     """Uninitialized memory that begins on a cache line."""
     raw = np.empty(bytes + ALIGNMENT, np.uint8)
-    start = -_address(raw) % ALIGNMENT
+    start = -address_of(raw) % ALIGNMENT
     return raw[start : start + bytes]
 
 
-def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
-
-
-def _readable(array: np.ndarray, buffer: Buffer) -> np.ndarray:
+def _readable(x: np.ndarray, buffer: Buffer) -> np.ndarray:
     """An array as native code reads it: contiguous, aligned, of the buffer's size and dtype."""
-    if array.size != buffer.size or array.dtype != buffer.dtype:
+    if x.size != buffer.size or x.dtype != buffer.dtype:
         raise InternalError(
-            f"a program got {array.dtype} of size {array.size} as input {buffer.index}; expected"
+            f"a program got {x.dtype} of size {x.size} as input {buffer.index}; expected"
             f" {buffer.dtype} of size {buffer.size}"
         )
-    flags = array.flags
-    return array if flags.c_contiguous and flags.aligned else np.require(array, None, ("C", "A"))
+    x = np.asarray(x)  # a scalar has no memory that stays
+    flags = x.flags
+    return x if flags.c_contiguous and flags.aligned else np.require(x, None, ("C", "A"))

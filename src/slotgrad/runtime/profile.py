@@ -1,0 +1,185 @@
+"""Where the time of a program goes: the same program, which looks at the clock after each kernel.
+
+May import the floor, capture, kernel, targets and the rest of runtime.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..capture import capture, placeholder
+from ..graph.node import TensorType
+from ..kernel.ir import Loop, Product, Statement
+from ..targets.llvm import BUFFERS, Kernel, Writer
+from .host import host
+from .layout import address_of
+from .program import Program
+
+_SECONDS = 0.2  # how long to repeat, unless told how often
+_PEAK_SIZE = 256  # of the square matrices whose product sets the peak
+
+
+class TimedWriter(Writer):
+    """Writes a program that stores the time before its first statement and after each."""
+
+    def program(self) -> str:
+        self.stamps = 0
+        self.module.declare("i32 @clock_gettime(i32, ptr)")
+        return super().program()
+
+    def call(self, prefix: str, kernel: Kernel) -> list[str]:
+        return self._timed(super().call(prefix, kernel))
+
+    def host_call(self, number: int) -> list[str]:
+        return self._timed(super().host_call(number))
+
+    def _timed(self, lines: list[str]) -> list[str]:
+        # twice in the beginning, to see how long the clock itself takes
+        before = [*self._stamp(), *self._stamp()] if not self.stamps else []
+        return [*before, *lines, *self._stamp()]
+
+    def _stamp(self) -> list[str]:
+        name, entry = f"%stamp{self.stamps}", BUFFERS + len(self.kernels.buffers)
+        self.stamps += 1
+        return [
+            f"{name}.entry = getelementptr ptr, ptr %table, i64 {entry}",
+            f"{name}.all = load ptr, ptr {name}.entry",
+            f"{name}.at = getelementptr [2 x i64], ptr {name}.all, i64 {self.stamps - 1}",
+            f"{name} = call i32 @clock_gettime(i32 {time.CLOCK_MONOTONIC}, ptr {name}.at)",
+        ]
+
+
+class TimedProgram(Program):
+    """A program that also tells how long each of its statements took."""
+
+    more_entries = 1
+
+    def writer(self) -> Writer:
+        self._stamps = np.zeros((len(self.kernels.statements) + 2, 2), np.int64)
+        self.table[BUFFERS + len(self.kernels.buffers)] = address_of(self._stamps)
+        return TimedWriter(self.kernels, host())
+
+    def times(self) -> np.ndarray:
+        """Seconds for each statement of the last call."""
+        if not self.kernels.statements:
+            return np.zeros(0)
+        seconds = np.diff(self._stamps[:, 0] + self._stamps[:, 1] * 1e-9)
+        return np.maximum(seconds[1:] - seconds[0], 0)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One kernel: what it does, and what it reaches.
+
+    seconds, share      its median time, and its part of the whole
+    operations          arithmetic operations a second; 0 for calls into Python
+    bytes               bytes read and written a second
+    of_peak             operations as a part of the peak, for products; None for others
+    """
+
+    kernel: str
+    seconds: float
+    share: float
+    operations: float
+    bytes: float
+    of_peak: float | None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Where the time of a call goes.
+
+    peak  operations a second of a product of two 256x256 float32 matrices, on one thread or all,
+          as the program's own products run
+    """
+
+    rows: list[Row] = field(repr=False)
+    seconds: float
+    repeat: int
+    peak: float
+
+    def __str__(self) -> str:
+        head = f"{self.seconds * 1e6:.2f} us in {len(self.rows)} kernels, median of {self.repeat}"
+        columns = f"{'us':>10} {'share':>6} {'Gop/s':>7} {'peak':>5} {'GB/s':>7}  kernel"
+        lines = [f"{head}; peak {self.peak / 1e9:.4g} Gop/s", columns]
+        for r in self.rows:
+            peak = "" if r.of_peak is None else f"{r.of_peak:.0%}"
+            operations = f"{r.operations / 1e9:.4g}" if r.operations else ""
+            lines.append(
+                f"{r.seconds * 1e6:>10.3f} {r.share:>6.1%} {operations:>7} {peak:>5}"
+                f" {r.bytes / 1e9:>7.3g}  {r.kernel}"
+            )
+        return "\n".join(lines)
+
+
+def profile_of(program: Program, arrays: Sequence[np.ndarray], repeat: int | None) -> Profile:
+    """The profile of calls with copies of these arrays; None: as many as fit in 0.2 s."""
+    timed = TimedProgram(program.region, program.written)
+    copies = [np.array(a) for a in arrays]
+    times: list[np.ndarray] = []
+    timed(copies)
+    end = time.perf_counter() + _SECONDS
+    while len(times) < 3 if repeat is None else len(times) < repeat:
+        times += _round(timed, copies, arrays)
+    while repeat is None and time.perf_counter() < end:
+        times += _round(timed, copies, arrays)
+    seconds = np.median(times, axis=0)
+    total = float(seconds.sum())
+    peak = peak_operations()
+    pairs = zip(timed.kernels.statements, seconds.tolist())
+    rows = [_row(statement, taken, total, peak) for statement, taken in pairs]
+    return Profile(rows, total, len(times), peak)
+
+
+def _round(
+    timed: TimedProgram, copies: list[np.ndarray], arrays: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """The times of one call that finds the same values as every other."""
+    for number in timed.written.values():
+        copies[number][...] = arrays[number]
+    timed(copies)
+    return [timed.times()]
+
+
+def _row(statement: Statement, seconds: float, total: float, peak: float) -> Row:
+    views = (*statement.reads, *statement.writes)
+    size = sum(math.prod(v.shape) * v.dtype.itemsize for v in views)
+    rate = 1 / seconds if seconds else 0.0
+    operations = _operations(statement) * rate
+    return Row(
+        str(statement),
+        seconds,
+        seconds / total if total else 0.0,
+        operations,
+        size * rate,
+        operations / peak if isinstance(statement, Product) else None,
+    )
+
+
+def _operations(statement: Statement) -> int:
+    if isinstance(statement, Product):
+        return 2 * math.prod(statement.a.shape) * statement.b.shape[-1]
+    if isinstance(statement, Loop):
+        return math.prod(statement.shape) * len(statement.nodes)
+    return 0
+
+
+@cache
+def peak_operations() -> float:
+    """Operations a second of a product that fits the caches: what other products can reach."""
+    kind = TensorType((_PEAK_SIZE, _PEAK_SIZE), np.dtype(np.float32))
+    a, b = placeholder(kind), placeholder(kind)
+    program = TimedProgram(capture(lambda: a @ b, [a, b], lambda y: [y]).region)
+    arrays: list[Any] = [np.ones(kind.shape, kind.dtype)] * 2
+    times = []
+    for _ in range(30):
+        program(arrays)
+        times.append(program.times().sum())
+    return 2 * _PEAK_SIZE**3 / max(float(np.min(times)), 1e-9)

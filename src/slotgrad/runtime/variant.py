@@ -1,0 +1,185 @@
+"""A variant: the program for one kind of arguments, and what it holds for.
+
+`holds` asks in Python what a plan asks natively (see `runtime/plan.py`).  May import the floor and
+capture.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import CellType
+from typing import Any
+
+import numpy as np
+
+from ..capture import Captured, State, placeholder
+from ..config import changes
+from ..dtypes import as_dtype, default_complex, default_int, float64
+from ..graph.node import NO_ATTRS, Changed, Consumed, Node, TensorType, leaf
+from ..graph.region import Region
+from ..tensor import Tensor
+from ..tree import LEAF, Structure, flatten
+
+# the dtypes of Python numbers as arguments
+NUMBERS = {bool: as_dtype(bool), int: default_int, float: float64, complex: default_complex}
+_LASTING = (type(None), str, bytes, int, float, bool, complex)
+nothing = object()  # what a cell without contents holds
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a function reads from its globals and its closure by name, which may be bound anew."""
+
+    scope: dict[str, Any]
+    names: list[str]
+    cells: tuple[CellType, ...]
+
+    @classmethod
+    def of(cls, f: Callable[..., Any]) -> Names:
+        """The names that the code of `f` reads; none if it has no code in Python."""
+        f = inspect.unwrap(f)
+        code = getattr(f, "__code__", None)
+        if code is None:
+            return cls({}, [], ())
+        scope = getattr(f, "__globals__", {})
+        names = [n for n in code.co_names if n in scope]
+        return cls(scope, names, getattr(f, "__closure__", None) or ())
+
+    def read(self) -> list[Any]:
+        """The objects that the names and cells stand for now."""
+        return [*(self.scope.get(n, nothing) for n in self.names), *map(_content, self.cells)]
+
+
+def _is_lasting(x: Any) -> bool:
+    """Whether the object stands for the same value as long as it is the same object."""
+    identity = type(x).__hash__ is object.__hash__ and type(x).__eq__ is object.__eq__
+    return type(x) in _LASTING or (identity and flatten(x)[1] == LEAF)
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return nothing
+
+
+class Call:
+    """How a function was called: what a plan fits.
+
+    static  the numbers of the positional arguments that are built into the program
+    """
+
+    def __init__(self, args: tuple, kwargs: dict[str, Any], static: frozenset[int]) -> None:
+        self.positional = len(args)
+        self.names = list(kwargs)
+        self.values = [*args, *kwargs.values()]
+        self.static = static
+        self.fixed = [x for i, x in enumerate(self.values) if self.is_fixed(i, x)]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether native code can tell such calls: no trees, no complex numbers."""
+        return all(map(_is_lasting, self.fixed)) and complex not in map(type, self.values)
+
+    def is_fixed(self, number: int, x: Any) -> bool:
+        """Whether the program was made for this very value."""
+        inputs = (Tensor, np.ndarray, np.generic, bool, int, float, complex)
+        return number in self.static or not isinstance(x, inputs)
+
+
+@dataclass(eq=False)
+class Variant:
+    """The program for one kind of arguments, and what it holds for."""
+
+    captured: Captured
+    region: Region  # after the passes
+    program: Any
+    structure: Structure
+    outputs: list[Tensor | None]  # the result's leaves: a tensor, or None for what is below
+    others: list[Any]  # the result's leaves that are no tensors
+    numbers: bool  # called with Python numbers only: returns Python numbers
+    names: Names
+    seen: list[Any]  # what the names stood for
+    used_up: list[tuple[Tensor, Tensor]]  # tensors, and the .grad that says it was used up
+    checked: int  # state of `changes.count` when the guards held
+    plan: Any = None  # for native code, once there is one
+
+    def holds(self) -> bool:
+        """Whether what was read from outside is as it was when the function was captured."""
+        return (
+            all(map(_intact, self.captured.state))
+            and all(x._grad is None for x in self.captured.absent)
+            and all(map(_same, self.names.read(), self.seen))
+            and self._guards_hold()
+        )
+
+    def _guards_hold(self) -> bool:
+        """Modules are asked again only after some module has changed."""
+        count = changes.count
+        if self.checked != count:
+            if any(read() != seen for read, seen in self.captured.guards):
+                return False
+            self.checked = count
+        return True
+
+
+def holder(state: State) -> Any:
+    """The tensor whose array a state is in now."""
+    return state.tensor._grad if state.gradient else state.tensor
+
+
+def _same(x: Any, y: Any) -> bool:
+    return x is y
+
+
+def _intact(state: State) -> bool:
+    """Whether a state has the type that was captured, and gradients flow to it as they did."""
+    value = state.value()
+    return (
+        value is not None
+        and TensorType(value.shape, value.dtype) == state.type
+        and holder(state).node.requires_grad == state.node.requires_grad
+    )
+
+
+# -- values that go in and come out ----------------------------------------------------------------
+
+
+def stand_in(x: Any, numbers: bool) -> Tensor:
+    """A tensor that stands for an argument; for calls with numbers only, all compute in float64."""
+    if type(x) in NUMBERS:
+        made = placeholder(TensorType((), NUMBERS[type(x)]))
+        if type(x) is int and numbers:
+            made = placeholder(TensorType((), float64))
+        made.node.weak = None if numbers else type(x)
+        return made
+    return placeholder(TensorType(x.shape, as_dtype(x.dtype)))
+
+
+def given(x: Any, node: Node) -> np.ndarray:
+    """The array for an argument that `node` stands for."""
+    if isinstance(x, Tensor):
+        return x._value("a compiled function")
+    return np.asarray(x, node.type.dtype)
+
+
+def consumed(x: Tensor, function: str) -> Tensor:
+    """What `.grad` is after a call that used the gradient up: reading it raises."""
+    node = Node(None, (), NO_ATTRS, None, False)
+    node.type, node.fate = x.node.type, Consumed(function)
+    return Tensor(node)
+
+
+def returned(value: np.ndarray, numbers: bool) -> Any:
+    """A result of a call as the caller gets it."""
+    return value.item() if numbers and value.ndim == 0 else Tensor(leaf(value))
+
+
+def write_back(state: State, value: np.ndarray | None) -> None:
+    """Into the state's own buffer; tapes that still need the old value notice."""
+    tensor = holder(state)
+    if value is not None:  # else the program has written it
+        tensor.node.value[...] = value
+    tensor._renew(Changed("a compiled function", None))
