@@ -33,8 +33,10 @@ from .autodiff.transforms import (
 from .compile import compile as compile
 from .config import (
     enable_grad as enable_grad,
+    get_num_threads as get_num_threads,
     is_grad_enabled as is_grad_enabled,
     no_grad as no_grad,
+    set_num_threads as set_num_threads,
 )
 from .dtypes import (
     bfloat16 as bfloat16,

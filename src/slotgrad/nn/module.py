@@ -106,7 +106,7 @@ class Module:
                 f" {_kind(value)}; delete the buffer first: del module.{name}"
             )
         object.__setattr__(self, name, value)
-        changes.count += 1
+        changes.note()
 
     def _check_replacement(self, name: str, value: Any) -> None:
         """Refuse to turn a parameter or module into something that is neither."""
@@ -125,7 +125,7 @@ class Module:
 
     def __delattr__(self, name: str) -> None:
         object.__delattr__(self, name)
-        changes.count += 1
+        changes.note()
         if name in self._buffers:
             object.__setattr__(
                 self, "_buffers", {k: v for k, v in self._buffers.items() if k != name}

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import os
 import re
 import threading
 from functools import cache
@@ -34,7 +35,12 @@ _DECLARED = re.compile(r"^declare [^\n]*?@([\w.$]+)\(", re.MULTILINE)
 _POSITION = re.compile(r"<string>:(\d+):(\d+): error: ([^\n]*)")
 
 _lock = threading.RLock()  # guards the engine and the table of libraries
+if hasattr(os, "register_at_fork"):  # a child must not find it taken by a thread that it lacks
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 _libraries: dict[str, Library] = {}  # MCJIT cannot let go of an object, so neither do we
+_provided: dict[str, int] = {}  # addresses of our own functions that texts may declare
 
 
 class Library:
@@ -81,7 +87,8 @@ def compile_text(text: str, *, host: Host | None = None) -> Library:
 
     host    another machine to compile for: the library then cannot run, only show its assembly
 
-    Functions that the text declares must exist in this process or in the C mathematics library.
+    Functions that the text declares must have been provided, or exist in this process or in the C
+    mathematics library.
     The same text gives the same library.  Raises InternalError, with the offending line, for
     text that LLVM refuses; running such text would end the process.
     """
@@ -163,10 +170,19 @@ def _c_libraries() -> tuple[ctypes.CDLL, ...]:
     return tuple(found)
 
 
+def provide(name: str, address: int) -> None:
+    """Let texts compiled from now on declare a function of ours, by its address."""
+    with _lock:
+        _provided[name] = address
+
+
 def _provide(names: list[str]) -> None:
     """Tell LLVM the addresses of functions; a missing one would end the process at linking."""
     for name in names:
         if name.startswith("llvm."):
+            continue
+        if name in _provided:
+            llvm.add_symbol(name, _provided[name])
             continue
         for library in _c_libraries():
             function = getattr(library, name, None)

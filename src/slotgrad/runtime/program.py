@@ -24,6 +24,7 @@ from ..kernel.ir import Buffer, HostCall, View
 from ..kernel.memory import ALIGNMENT, plan_memory
 from ..targets.llvm import BUFFERS, HOST, SCRATCH, Writer
 from ..tensor import Tensor
+from . import threads
 from .host import host
 from .llvm import compile_text
 
@@ -58,6 +59,7 @@ class Program:
                 part = self._arena[b.offset : b.offset + b.bytes]
                 self._enter(b, part.view(b.dtype))
         writer = Writer(self.kernels, host())
+        threads.start()
         self.library = compile_text(writer.program())
         self._scratch = _aligned(writer.scratch)
         self._table[SCRATCH] = _address(self._scratch)
