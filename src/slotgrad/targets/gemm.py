@@ -313,8 +313,8 @@ class _Product:
         emit = self.emit
         most = max(run.size for run in self.plan.rows) * max(run.size for run in self.plan.panels)
         aside = emit.once(f"alloca [{most} x {emit.vector}], align 64")
-        for i, value in enumerate(sums):
-            emit.store(value, emit.at(aside, i * emit.lanes))
+        for place, value in enumerate(sums):
+            emit.store(value, emit.at(aside, place * emit.lanes))
         for i in emit.loop(0, tile.rows):
             row = emit.at(aside, emit.mul(i, vectors * emit.lanes))
             self.store_row(

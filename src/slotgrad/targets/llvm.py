@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..config import MAX_THREADS
 from ..kernel.group import CHEAP
 from ..kernel.ir import Buffer, HostCall, Kernels, Loop, Product, Statement, View
-from ..kernel.memory import ALIGNMENT
+from ..memory import ALIGNMENT
 from ..runtime.host import Host
 from .epilogue import Epilogue
 from .gemm import Gemm, gemm_function, scratch_bytes, units
