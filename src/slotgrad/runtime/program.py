@@ -20,9 +20,10 @@ from ..graph.apply import reapply
 from ..graph.node import leaf
 from ..graph.region import Region
 from ..kernel.build import build
+from ..kernel.indexed import Check, failure
 from ..kernel.ir import Buffer, HostCall, View
 from ..kernel.memory import ALIGNMENT, plan_memory
-from ..targets.llvm import BUFFERS, HOST, SCRATCH, Writer
+from ..targets.llvm import BUFFERS, FIRST_CHECK, HOST, SCRATCH, Writer
 from ..tensor import Tensor
 from . import threads
 from .host import host
@@ -96,10 +97,15 @@ class Program:
             ]
 
     def _run(self) -> None:
-        if self._native(self._table.ctypes.data):
-            failure, self._failure = self._failure, None
-            assert failure is not None
-            raise failure
+        status = self._native(self._table.ctypes.data)
+        if status >= FIRST_CHECK:
+            check = self.kernels.statements[status - FIRST_CHECK]
+            assert isinstance(check, Check)
+            raise failure(check, self._array(check.index))
+        if status:
+            error, self._failure = self._failure, None
+            assert error is not None
+            raise error
 
     # -- host calls --------------------------------------------------------------------------------
 

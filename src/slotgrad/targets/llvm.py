@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from ..config import MAX_THREADS
 from ..kernel.group import CHEAP
+from ..kernel.indexed import Check, Indexed
 from ..kernel.ir import Buffer, HostCall, Kernels, Loop, Product, Statement, View
 from ..memory import ALIGNMENT
 from ..runtime.host import Host
+from . import indexed
 from .epilogue import Epilogue
 from .gemm import Gemm, gemm_function, scratch_bytes, units
 from .gemm_plan import plan
@@ -22,6 +24,9 @@ from .loops import LoopWriter
 
 # What the table holds: the scratch, the function for host calls, the buffers.
 SCRATCH, HOST, BUFFERS = 0, 1, 2
+
+# What `run` returns: 0, or 1 if a host call failed, or this and the number of a failed check.
+FIRST_CHECK = 2
 
 WORTH_SHARING = 4e5  # operations: a few microseconds
 SHARES = 32  # so many parts, at most, are handed out one by one
@@ -70,11 +75,13 @@ class Writer:
         self._names: dict[str, str] = {}  # of the kernels, by their text
 
     def program(self) -> str:
-        """The text of `i32 run(ptr table)`, which is 0, or else what a host call returned."""
+        """The text of `i32 run(ptr table)`, whose result is 0 or tells what failed."""
         lines = []
         for number, statement in enumerate(self.kernels.statements):
             if isinstance(statement, HostCall):
                 lines += self.host_call(number)
+            elif isinstance(statement, Indexed):
+                lines += self.indexed(number, statement)
             else:
                 lines += self.call(f"k{number}", self.kernel(statement))
         body = "\n".join(f"  {line}" if line[-1] != ":" else line for line in [*lines, "ret i32 0"])
@@ -100,17 +107,13 @@ class Writer:
     # -- calls -------------------------------------------------------------------------------------
 
     def host_call(self, number: int) -> list[str]:
-        """Python computes statement `number`; a status that is not 0 ends the program."""
+        """Python computes statement `number`."""
         name = f"k{number}"
         return [
             f"%{name}.at = getelementptr ptr, ptr %table, i64 {HOST}",
             f"%{name}.host = load ptr, ptr %{name}.at",
             f"%{name}.status = call i32 %{name}.host(i64 {number})",
-            f"%{name}.ok = icmp eq i32 %{name}.status, 0",
-            f"br i1 %{name}.ok, label %{name}.next, label %{name}.failed",
-            f"{name}.failed:",
-            f"ret i32 %{name}.status",
-            f"{name}.next:",
+            *_unless_failed(name, f"%{name}.status"),
         ]
 
     def call(self, prefix: str, kernel: Kernel) -> list[str]:
@@ -148,6 +151,19 @@ class Writer:
         lines.append(f"{name}.b = load ptr, ptr {name}.t")
         kind = stored(view.dtype)
         return [*lines, f"{name} = getelementptr {kind}, ptr {name}.b, i64 {view.offset}"]
+
+    def indexed(self, number: int, statement: Indexed) -> list[str]:
+        """A call of the statement's function; the status of a failed check tells its number."""
+        local = {b: i for i, b in enumerate(indexed.buffers(statement))}
+        kernel = self.named(indexed.write(statement, _NAME, self.module, local))
+        name, lines = f"k{number}", []
+        for b, i in local.items():
+            lines += self._address(f"%{name}.p{i}", _beginning(b))
+        arguments = ", ".join(f"ptr %{name}.p{i}" for i in local.values())
+        if not isinstance(statement, Check):
+            return [*lines, f"call void @{kernel}({arguments})"]
+        status = f"%{name}.status = call i32 @{kernel}({arguments})"
+        return [*lines, status, *_unless_failed(name, str(number + FIRST_CHECK))]
 
     def named(self, text: str) -> str:
         """The name under which a kernel's text stands in the module, once."""
@@ -199,6 +215,17 @@ class Writer:
         text = gemm_function(_NAME, problem, self.host, rest, rest.extra, fetched, rolled)
         pointers = [a, b, c, *rest.views]
         return Kernel(self.named(text), pointers, count, cost)
+
+
+def _unless_failed(name: str, result: str) -> list[str]:
+    """End the program with a result if the status %name.status is not 0."""
+    return [
+        f"%{name}.ok = icmp eq i32 %{name}.status, 0",
+        f"br i1 %{name}.ok, label %{name}.next, label %{name}.failed",
+        f"{name}.failed:",
+        f"ret i32 {result}",
+        f"{name}.next:",
+    ]
 
 
 def _beginning(buffer: Buffer) -> View:

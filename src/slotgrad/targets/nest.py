@@ -167,7 +167,16 @@ class Nest:
 
     def store(self, x: Value, view: View, base: str, i: str, mask: Value | None) -> None:
         stride = view.strides[-1] if view.strides else 1
-        if stride == 1 or not view.shape or view.shape[-1] == 1:
+        if mask is not None and mask.name.count("true") == 1:
+            # LLVM 22 makes four bytes of a masked store of one constant lane, if the elements were
+            # truncated to fewer (llvm-project issue 179489).
+            k, kind = self.k, stored(view.dtype)
+            packed, at = k.pack(x, view.dtype), k.fresh()
+            lane = self.first_lane(packed)
+            place = self.index(i, stride, 0)
+            k.line(f"{at} = getelementptr {kind}, ptr {base}, i64 {place}")
+            k.line(f"store {kind} {lane}, ptr {at}, align {view.dtype.itemsize}")
+        elif stride == 1 or not view.shape or view.shape[-1] == 1:
             self.k.store(x, view.dtype, base, i, mask)
         else:
             self._scatter(x, view.dtype, base, i, stride, mask)
