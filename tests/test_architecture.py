@@ -15,7 +15,7 @@ ROOT = Path(slotgrad.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "config", "dtypes", "tree", "tensor", "graph"},
+    {"errors", "config", "dtypes", "memory", "tree", "tensor", "graph"},
     {"ops", "autodiff"},
     {"passes", "kernel", "targets", "runtime", "capture"},
     {

@@ -263,9 +263,8 @@ def test_callers_at_once():
 def test_a_job_that_calls_again():
     sg.set_num_threads(4)
     run = within(60, lambda: Run(40 * 50)("rows", units=40))
-    assert (run.counts == 1).all() and (
-        run.by == 0
-    ).all()  # by the inner call: nobody else was free
+    assert (run.counts == 1).all()
+    assert (run.by == 0).all()  # by the inner call: nobody else was free
     assert within(60, lambda: Run(40)("slow")).took_part() > {0}
 
 
@@ -276,10 +275,15 @@ def test_more_and_fewer_threads():
     for count in (1, 4, 2, 1, 3, 4, 1):
         sg.set_num_threads(count)
         assert sg.get_num_threads() == count
-        run = within(60, lambda: Run(40)("slow"))
-        assert (run.counts == 1).all()
-        assert run.took_part() <= set(range(count))
-        assert (len(run.took_part()) > 1) == (count > 1)
+        took_part: set[int] = set()
+        for _ in range(50):  # a busy machine may leave the caller alone for a while
+            run = within(60, lambda: Run(40)("slow"))
+            assert (run.counts == 1).all()
+            took_part |= run.took_part()
+            if len(took_part) > 1:
+                break
+        assert took_part <= set(range(count))
+        assert (len(took_part) > 1) == (count > 1)
     names = [t.name for t in threading.enumerate() if t.name.startswith("slotgrad-")]
     assert len(names) == len(set(names)) == 3
 

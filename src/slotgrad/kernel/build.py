@@ -14,6 +14,7 @@ import numpy as np
 from ..graph.node import Node, TensorType
 from ..graph.region import Region
 from .group import Group, groups, is_elementwise, over
+from .indexed import RULES, Scatter
 from .ir import Buffer, HostCall, Kernels, Loop, Product, Statement, View, whole
 from .layout import Layout
 
@@ -137,6 +138,9 @@ class _Builder:
 
     def other(self, node: Node) -> None:
         assert node.op is not None
+        native = RULES.get(node.op.name)
+        if native is not None and native(self, node) is not None:
+            return
         rule = getattr(self, f"_{node.op.name}", None)
         if rule is not None:
             rule(node)
@@ -202,7 +206,7 @@ class _Builder:
             return False
         first = next(i for i, s in enumerate(self.statements) if view.buffer in _written(s))
         maker, *later = self.statements[first:]
-        if any(isinstance(s, HostCall) or target.buffer in _read(s) for s in later):
+        if any(s.fails or target.buffer in _read(s) for s in later):
             return False
         if any(view.buffer in _written(s) for s in later):
             return False
@@ -214,6 +218,8 @@ def _reads_in_place(maker: Statement, made: Buffer, target: Buffer) -> bool:
     reads = [v for v in maker.reads if v.buffer is target]
     if not reads:
         return True
+    if isinstance(maker, Scatter):
+        return maker.may_replace(target)
     loop = maker.then if isinstance(maker, Product) else maker
     if not isinstance(loop, Loop) or loop.phased:
         return False

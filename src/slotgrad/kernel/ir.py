@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -121,6 +121,8 @@ class Loop:
     outputs  nodes, or inputs to be copied, and where they go, over the loop's shape
     """
 
+    fails: ClassVar[bool] = False
+
     shape: tuple[int, ...]
     inputs: dict[Node, View]
     nodes: list[Node]
@@ -159,6 +161,8 @@ def _name(node: Node, fold: Fold | None) -> str:
 class Product:
     """a @ b over the last two axes, then a loop over the result, which is `node` there."""
 
+    fails: ClassVar[bool] = False
+
     a: View
     b: View
     node: Node
@@ -181,6 +185,8 @@ class Product:
 class HostCall:
     """An operation applied to arrays by Python; its results are copied into `outs`."""
 
+    fails: ClassVar[bool] = True
+
     node: Node
     inputs: list[View]
     outs: list[View]
@@ -197,7 +203,16 @@ class HostCall:
         return f"call {self.node.op.name if self.node.op else ''}"
 
 
-Statement = Loop | Product | HostCall
+class Statement(Protocol):
+    """What the builder, the memory plan and the targets ask of any statement."""
+
+    fails: ClassVar[bool]  # whether it may end the program
+
+    @property
+    def reads(self) -> list[View]: ...
+
+    @property
+    def writes(self) -> list[View]: ...
 
 
 @dataclass

@@ -1,13 +1,12 @@
 """memory: every arena buffer gets a place, and buffers that are never alive together share one.
 
-May import kernel.ir.
+May import the floor and kernel.ir.
 """
 
 from __future__ import annotations
 
+from ..memory import ALIGNMENT
 from .ir import Buffer, Kernels, accesses
-
-ALIGNMENT = 64  # a cache line, and the widest vector
 
 
 def plan_memory(kernels: Kernels) -> Kernels:

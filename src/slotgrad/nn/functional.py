@@ -124,7 +124,7 @@ def softmax(x: Any, axis: Axis = -1) -> Tensor:
     """
     x = _floating(x, "softmax")
     shifted = (x - x.max(axis=axis, keepdims=True).detach()).exp()
-    return shifted / shifted.sum(axis=axis, keepdims=True)
+    return shifted * (1 / shifted.sum(axis=axis, keepdims=True))  # one division for each row
 
 
 # -- layers --------------------------------------------------------------------------------------

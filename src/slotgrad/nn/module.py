@@ -24,6 +24,7 @@ from ..config import changes, modes, no_grad
 from ..dtypes import as_dtype, floating, inexact
 from ..errors import DTypeError, OptionError, StateError, UsageError
 from ..graph.node import Node, leaf
+from ..memory import aligned_copy
 from ..tensor import Tensor, tensor
 
 
@@ -47,7 +48,7 @@ class Parameter(Tensor):
         if isinstance(data, Node):  # how Tensor copies and unpickles; the node knows the rest
             super().__init__(data)
             return
-        super().__init__(leaf(np.array(tensor(data).numpy(), order="C", copy=True)))
+        super().__init__(leaf(aligned_copy(tensor(data).numpy())))
         self.name = name
         if requires_grad:
             self.requires_grad_()

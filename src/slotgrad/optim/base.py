@@ -21,7 +21,7 @@ import numpy as np
 from ..config import no_grad
 from ..dtypes import default_float, float64, floating
 from ..errors import DTypeError, GradientError, OptionError, ShapeError, StateError, UsageError
-from ..ops.creation import zeros_like
+from ..memory import aligned_copy
 from ..tensor import Tensor, tensor
 
 State = dict[str, Tensor]
@@ -309,7 +309,7 @@ def working_dtype(p: Tensor) -> np.dtype:
 
 def moment(p: Tensor) -> Tensor:
     """Zeros for a running mean of something of the shape of `p`."""
-    return zeros_like(p, dtype=working_dtype(p))
+    return tensor(aligned_copy(np.zeros(p.shape, working_dtype(p))))
 
 
 def counter() -> Tensor:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import os
 import re
 import threading
 from functools import cache
@@ -34,6 +35,10 @@ _DECLARED = re.compile(r"^declare [^\n]*?@([\w.$]+)\(", re.MULTILINE)
 _POSITION = re.compile(r"<string>:(\d+):(\d+): error: ([^\n]*)")
 
 _lock = threading.RLock()  # guards the engine and the table of libraries
+if hasattr(os, "register_at_fork"):  # a child must not find it taken by a thread that it lacks
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 _libraries: dict[str, Library] = {}  # MCJIT cannot let go of an object, so neither do we
 _provided: dict[str, int] = {}  # addresses of our own functions that texts may declare
 

@@ -17,7 +17,7 @@ import numpy as np
 from ..capture import capture, placeholder
 from ..graph.node import TensorType
 from ..kernel.ir import Loop, Product, Statement
-from ..targets.llvm import BUFFERS, Kernel, Writer
+from ..targets.llvm import BUFFERS, Writer
 from .host import host
 from .layout import address_of
 from .program import Program
@@ -34,16 +34,10 @@ class TimedWriter(Writer):
         self.module.declare("i32 @clock_gettime(i32, ptr)")
         return super().program()
 
-    def call(self, prefix: str, kernel: Kernel) -> list[str]:
-        return self._timed(super().call(prefix, kernel))
-
-    def host_call(self, number: int) -> list[str]:
-        return self._timed(super().host_call(number))
-
-    def _timed(self, lines: list[str]) -> list[str]:
+    def statement(self, number: int, statement: Statement) -> list[str]:
         # twice in the beginning, to see how long the clock itself takes
         before = [*self._stamp(), *self._stamp()] if not self.stamps else []
-        return [*before, *lines, *self._stamp()]
+        return [*before, *super().statement(number, statement), *self._stamp()]
 
     def _stamp(self) -> list[str]:
         name, entry = f"%stamp{self.stamps}", BUFFERS + len(self.kernels.buffers)

@@ -31,10 +31,13 @@ from ..graph.apply import reapply
 from ..graph.node import leaf
 from ..graph.region import Region
 from ..kernel.build import build
+from ..kernel.indexed import Check, failure
 from ..kernel.ir import Buffer, HostCall, Product, View
-from ..kernel.memory import ALIGNMENT, plan_memory
-from ..targets.llvm import BUFFERS, HOST, SCRATCH, Writer
+from ..kernel.memory import plan_memory
+from ..memory import aligned_empty
+from ..targets.llvm import BUFFERS, FAILED, HOST, SCRATCH, Writer
 from ..tensor import Tensor
+from . import threads
 from .host import host
 from .layout import address_of
 from .llvm import compile_text
@@ -108,7 +111,7 @@ class Program:
         self._bytes = np.array([b.bytes for b in self.inputs], np.int64)
         self._changing = sorted(set(self.written.values()))
         self._aliases = [b for b in buffers if b.alias is not None]
-        self._arena = _aligned(self.kernels.arena_bytes)
+        self._arena = aligned_empty((self.kernels.arena_bytes,), np.uint8)
         self._constants: list[np.ndarray] = []
         self._views: dict[View, tuple[int, np.ndarray]] = {}
         for b in buffers:
@@ -118,8 +121,9 @@ class Program:
             elif b.role == "arena" and b.offset >= 0:
                 self.table[self.place[b]] = address_of(self._arena) + b.offset
         writer = self.writer()
+        threads.start()
         self.library = compile_text(writer.program())
-        self._scratch = _aligned(writer.scratch)
+        self._scratch = aligned_empty((writer.scratch,), np.uint8)
         self.table[SCRATCH] = address_of(self._scratch)
         self._host = _HostFunction(self._host_call)
         self.table[HOST] = ctypes.cast(self._host, ctypes.c_void_p).value or 0
@@ -176,6 +180,7 @@ class Program:
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray | None]:
         """What a call does; the caller has claimed the program."""
+        threads.start()
         self.words[EMPTY] = 1
         given = [_readable(a, b) for a, b in zip(arrays, self.inputs)]
         starts = [address_of(x) for x in given]
@@ -234,11 +239,14 @@ class Program:
             self.table[self.place[b]] = self.table[self.place[b.place]]
 
     def fail(self) -> None:
-        """Raise the error of the host call that ended the run."""
-        failure, self._failure = self._failure, None
-        if failure is None:
-            raise InternalError("a program ended with a status that no host call returned")
-        raise failure
+        """Raise the error of the statement that ended the run."""
+        statement = self.kernels.statements[self.table[FAILED]]
+        if isinstance(statement, Check):
+            raise failure(statement, self._array(statement.index))
+        error, self._failure = self._failure, None
+        if error is None:
+            raise InternalError(f"a program ended at `{statement}`, which did not fail")
+        raise error
 
     # -- host calls --------------------------------------------------------------------------------
 
@@ -282,13 +290,6 @@ class Program:
 
     def __str__(self) -> str:
         return str(self.kernels)
-
-
-def _aligned(bytes: int) -> np.ndarray:
-    """Uninitialized memory that begins on a cache line."""
-    raw = np.empty(bytes + ALIGNMENT, np.uint8)
-    start = -address_of(raw) % ALIGNMENT
-    return raw[start : start + bytes]
 
 
 def _readable(x: np.ndarray, buffer: Buffer) -> np.ndarray:

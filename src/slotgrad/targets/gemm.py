@@ -55,6 +55,7 @@ def gemm_function(
     epilogue: Epilogue | None = None,
     extra: Sequence[str] = (),
     prefetch: Sequence[str] = (),
+    rolled: bool = False,
 ) -> str:
     """LLVM text of the product: `void @name(a, b, c, *extra, scratch, i64 first, i64 last)`.
 
@@ -71,8 +72,10 @@ def gemm_function(
     extra      names of further parameters, all `ptr`, which the epilogue may use as %name
     prefetch   names of parameters with C's shape and stride, "c" among them, whose tile is
                fetched while its sums are computed: for matrices too large for the cache
+    rolled     write the epilogue once for all rows of a tile: less code, if it is long
     """
-    body = _Product(name, problem, plan(problem, host), host.has_fma, epilogue, prefetch)
+    chosen = plan(problem, host)
+    body = _Product(name, problem, chosen, host.has_fma, epilogue, prefetch, rolled)
     parameters = ", ".join(
         [*(f"ptr noalias %{p}" for p in ("a", "b", "c")), *(f"ptr %{p}" for p in extra)]
         + ["ptr noalias %scratch", "i64 %first", "i64 %last"]
@@ -123,6 +126,7 @@ class _Product:
         fused: bool,
         epilogue: Epilogue | None,
         prefetch: Sequence[str],
+        rolled: bool,
     ):
         dtype = np.dtype(problem.dtype)
         self.name, self.problem, self.plan, self.epilogue = name, problem, chosen, epilogue
@@ -130,6 +134,7 @@ class _Product:
         self.emit = self.new_emit()
         self.blocked = chosen.depth < problem.k
         self.prefetch = prefetch
+        self.rolled = rolled
         lda, ldb = problem.lda, problem.ldb
         self.a = Strided("%a", *((1, lda) if problem.transpose_a else (lda, 1)))
         self.b = Strided("%b", *((ldb, 1) if problem.transpose_b else (1, ldb)))
@@ -300,13 +305,29 @@ class _Product:
 
     def store(self, tile: _Tile, sums: list[str]) -> None:
         """C through the epilogue."""
-        emit, ldc, vectors = self.emit, self.problem.ldc, len(tile.masks)
-        columns = [emit.add(tile.column, v * emit.lanes) for v in range(vectors)]
-        for r in range(tile.rows):
-            row = emit.add(tile.row, r) if self.epilogue else 0
-            for v, mask in enumerate(tile.masks):
-                value: str | None = sums[r * vectors + v]
-                if self.epilogue:
-                    value = self.epilogue(emit, sums[r * vectors + v], row, columns[v], mask)
-                if value is not None:
-                    emit.store(value, emit.at(tile.c, r * ldc + v * emit.lanes), mask)
+        vectors = len(tile.masks)
+        if not self.rolled:
+            for number in range(tile.rows):
+                self.store_row(tile, number, sums[number * vectors : (number + 1) * vectors])
+            return
+        emit = self.emit
+        most = max(run.size for run in self.plan.rows) * max(run.size for run in self.plan.panels)
+        aside = emit.once(f"alloca [{most} x {emit.vector}], align 64")
+        for place, value in enumerate(sums):
+            emit.store(value, emit.at(aside, place * emit.lanes))
+        for i in emit.loop(0, tile.rows):
+            row = emit.at(aside, emit.mul(i, vectors * emit.lanes))
+            self.store_row(
+                tile, i, [emit.load(emit.at(row, v * emit.lanes)) for v in range(vectors)]
+            )
+
+    def store_row(self, tile: _Tile, r: Index, values: list[str]) -> None:
+        """One row of a tile."""
+        emit, ldc = self.emit, self.problem.ldc
+        row = emit.add(tile.row, r) if self.epilogue else 0
+        for v, (value, mask) in enumerate(zip(values, tile.masks)):
+            last: str | None = value
+            if self.epilogue:
+                last = self.epilogue(emit, value, row, emit.add(tile.column, v * emit.lanes), mask)
+            if last is not None:
+                emit.store(last, emit.element(tile.c, r, ldc, v * emit.lanes), mask)

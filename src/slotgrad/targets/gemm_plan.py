@@ -1,9 +1,9 @@
 """What product is asked for, and the one fixed rule by which it is computed.
 
 >>> from slotgrad.runtime.host import Host
->>> chosen = plan(Gemm(64, 256, 784), Host("znver5", vector_bytes=64, has_fma=True))
->>> chosen.rows  # 9 tiles of 6 rows, then 2 of 5
-[Run(first=0, last=9, size=6, shift=0, ragged=0), Run(first=9, last=11, size=5, shift=9, ragged=0)]
+>>> chosen = plan(Gemm(62, 256, 784), Host("znver5", vector_bytes=64, has_fma=True))
+>>> chosen.rows  # 7 tiles of 6 rows, then 4 of 5
+[Run(first=0, last=7, size=6, shift=0, ragged=0), Run(first=7, last=11, size=5, shift=7, ragged=0)]
 >>> chosen.panels  # 4 panels of 4 vectors
 [Run(first=0, last=4, size=4, shift=0, ragged=0)]
 
@@ -114,6 +114,17 @@ def split(size: int, limit: int) -> list[Run]:
     return [run for run in runs if run.first < run.last]
 
 
+def even(size: int, limit: int) -> int:
+    """The largest part, not much below the limit, of which `size` is a multiple; else the limit.
+
+    Parts of one size need one piece of code.
+
+    >>> even(64, 6), even(128, 14), even(127, 6)
+    (4, 8, 6)
+    """
+    return next((n for n in range(limit, limit * 4 // 7 - 1, -1) if size % n == 0), limit)
+
+
 def split_columns(n: int, lanes: int, limit: int) -> list[Run]:
     """The split of a row's vectors into panels; the last panel is a run of its own if ragged."""
     runs, ragged = split(-(-n // lanes), limit), n % lanes
@@ -167,7 +178,7 @@ def plan(problem: Gemm, host: Host) -> Plan:
         rows, panels = split(problem.m, 1), split_columns(problem.n, lanes, 1)
         return Plan(lanes, rows, panels, False, problem.k, True, False, True)
     wide = min(vectors, next(reversed(tiles))) if vectors not in tiles else vectors
-    rows = split(problem.m, tiles[wide]) if wide else []
+    rows = split(problem.m, even(problem.m, tiles[wide])) if wide else []
     panels = split_columns(problem.n, lanes, wide) if wide else []
     b_bytes = problem.k * problem.n * size
     large = b_bytes > DIRECT_BYTES and problem.m >= PACK_ROWS

@@ -358,7 +358,7 @@ class Lanes:
         """The elements i, i + 1, ... of an array; 0 where the mask does not hold."""
         dtype = as_dtype(dtype)
         memory = f"<{self.lanes} x {stored(dtype)}>"
-        at = self._element_pointer(dtype, pointer, i)
+        at = self.element_pointer(dtype, pointer, i)
         raw = self.in_memory(dtype)
         if mask is None:
             x = self.emit(raw, f"load {memory}, ptr {at}, align {dtype.itemsize}", pure=False)
@@ -376,7 +376,7 @@ class Lanes:
         dtype = as_dtype(dtype)
         packed = self.pack(x, dtype)
         memory = f"<{self.lanes} x {stored(dtype)}>"
-        at = self._element_pointer(dtype, pointer, i)
+        at = self.element_pointer(dtype, pointer, i)
         if mask is None:
             self.line(f"store {memory} {packed.name}, ptr {at}, align {dtype.itemsize}")
             return
@@ -388,7 +388,7 @@ class Lanes:
     def spread(self, dtype: Any, pointer: str, i: str = "0") -> Value:
         """Element i of an array in every lane."""
         dtype = as_dtype(dtype)
-        pointer = pointer if i == "0" else self._element_pointer(dtype, pointer, i)
+        pointer = self.element_pointer(dtype, pointer, i)
         name = self.fresh()
         self.line(f"{name} = load {stored(dtype)}, ptr {pointer}, align {dtype.itemsize}")
         return self.unpack(self.splat(name, self.in_memory(dtype)), dtype)
@@ -400,7 +400,10 @@ class Lanes:
         lanes = f"<{self.lanes} x i32> zeroinitializer"
         return self.emit(dtype, f"shufflevector {vector} {one}, {vector} poison, {lanes}")
 
-    def _element_pointer(self, dtype: np.dtype, pointer: str, i: str) -> str:
+    def element_pointer(self, dtype: np.dtype, pointer: str, i: str) -> str:
+        """The address of element i."""
+        if i == "0":
+            return pointer
         name = self.fresh()
         self.line(f"{name} = getelementptr {stored(dtype)}, ptr {pointer}, i64 {i}")
         return name

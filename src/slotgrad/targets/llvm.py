@@ -9,28 +9,55 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..config import MAX_THREADS
+from ..kernel.group import CHEAP
+from ..kernel.indexed import Check, Indexed
 from ..kernel.ir import Buffer, HostCall, Kernels, Loop, Product, Statement, View
+from ..memory import ALIGNMENT
 from ..runtime.host import Host
+from . import indexed
 from .epilogue import Epilogue
 from .gemm import Gemm, gemm_function, scratch_bytes, units
 from .gemm_plan import plan
 from .lanes import Module, stored
 from .loops import LoopWriter
 
-# What the table holds: the scratch, the function for host calls, the buffers.
-SCRATCH, HOST, BUFFERS = 0, 1, 2
+# What the table holds: the scratch, the function for host calls, the number of the statement that
+# failed, the buffers.
+SCRATCH, HOST, FAILED, BUFFERS = range(4)
 
+WORTH_SHARING = 4e5  # operations: a few microseconds
+SHARES = 32  # so many parts, at most, are handed out one by one
+HEAVY = 20  # operations in what is not a plain instruction
+LONG_EPILOGUE = 4  # nodes; a longer one is written once for all rows of a tile
 LARGE_RESULT = 1 << 18  # bytes; tiles of a larger one are fetched while their sums are computed
+_SCRATCH_OF_A_THREAD = "SCRATCH"  # stands for its bytes until all kernels are written
 _NAME = "KERNEL"  # stands for the name in a kernel's text, so that equal kernels are equal texts
 
 
 @dataclass
 class Kernel:
-    """A native function, and what it is called with."""
+    """A native function `void name(ptr ..., ptr scratch, i64 first, i64 last)`.
+
+    pointers  where each pointer points; None: nowhere
+    units     parts of the work; a call does the parts first..last - 1
+    cost      of all of it, in operations on elements
+    """
 
     name: str
-    pointers: list[View | None]  # where each pointer points; None: nowhere
-    units: int = 1
+    pointers: list[View | None]
+    units: int
+    cost: float
+
+    @property
+    def parallel(self) -> bool:
+        """Whether it pays to call other threads to help."""
+        return self.units > 1 and self.cost >= WORTH_SHARING
+
+    @property
+    def grain(self) -> int:
+        """Parts that a thread takes at a time."""
+        return max(1, self.units // SHARES)
 
 
 class Writer:
@@ -41,20 +68,36 @@ class Writer:
         self.host = host
         self.module = Module(host)
         self.number = {b: i for i, b in enumerate(kernels.buffers)}
-        self.scratch = 0
+        self._scratch_of_a_thread = 0
+        self._jobs: dict[str, str] = {}
         self._names: dict[str, str] = {}  # of the kernels, by their text
 
     def program(self) -> str:
-        """The text of `i32 run(ptr table)`, which is 0, or else what a host call returned."""
-        lines = []
+        """The text of `i32 run(ptr table)`, whose result is not 0 if a statement has failed."""
+        lines: list[str] = []
         for number, statement in enumerate(self.kernels.statements):
-            if isinstance(statement, HostCall):
-                lines += self.host_call(number)
-            else:
-                lines += self.call(f"k{number}", self.kernel(statement))
+            lines += self.statement(number, statement)
         body = "\n".join(f"  {line}" if line[-1] != ":" else line for line in [*lines, "ret i32 0"])
+        for job, text in self._jobs.items():
+            text = text.replace(_SCRATCH_OF_A_THREAD, str(self._scratch_of_a_thread))
+            parameters = "ptr %table, i64 %thread, i64 %first, i64 %last"
+            define = f"define internal void @{job}({parameters}) {{\n  {text}\n}}\n"
+            self.module.define(job, lambda text=define: text)  # type: ignore[misc]
         self.module.define("run", lambda: f"define i32 @run(ptr %table) {{\n{body}\n}}\n")
         return self.module.text
+
+    @property
+    def scratch(self) -> int:
+        """Bytes of scratch memory: a part for each thread."""
+        return self._scratch_of_a_thread * (MAX_THREADS if self._jobs else 1)
+
+    def statement(self, number: int, statement: Statement) -> list[str]:
+        """The lines of `run` for a statement."""
+        if isinstance(statement, HostCall):
+            return self.host_call(number)
+        if isinstance(statement, Indexed):
+            return self.indexed(number, statement)
+        return self.call(f"k{number}", self.kernel(statement))
 
     def kernel(self, statement: Statement) -> Kernel:
         if isinstance(statement, Product):
@@ -65,31 +108,41 @@ class Writer:
     # -- calls -------------------------------------------------------------------------------------
 
     def host_call(self, number: int) -> list[str]:
-        """Python computes statement `number`; a status that is not 0 ends the program."""
+        """Python computes statement `number`."""
         name = f"k{number}"
         return [
             f"%{name}.at = getelementptr ptr, ptr %table, i64 {HOST}",
             f"%{name}.host = load ptr, ptr %{name}.at",
             f"%{name}.status = call i32 %{name}.host(i64 {number})",
-            f"%{name}.ok = icmp eq i32 %{name}.status, 0",
-            f"br i1 %{name}.ok, label %{name}.next, label %{name}.failed",
-            f"{name}.failed:",
-            f"ret i32 %{name}.status",
-            f"{name}.next:",
+            *_unless_failed(number),
         ]
 
     def call(self, prefix: str, kernel: Kernel) -> list[str]:
         """The kernel, called for all its units."""
+        if not kernel.parallel:
+            scratch = f"%{prefix}.s = load ptr, ptr %table"
+            return [scratch, *self._call(prefix, kernel, "0", str(kernel.units))]
+        job = f"{prefix}.job"
+        lines = [
+            "%own = mul i64 %thread, " + _SCRATCH_OF_A_THREAD,
+            "%all = load ptr, ptr %table",
+            f"%{prefix}.s = getelementptr i8, ptr %all, i64 %own",
+            *self._call(prefix, kernel, "%first", "%last"),
+        ]
+        self._jobs[job] = "\n  ".join([*lines, "ret void"])
+        self.module.declare("void @slotgrad_parallel(ptr, ptr, i64, i64)")
+        arguments = f"ptr @{job}, ptr %table, i64 {kernel.units}, i64 {kernel.grain}"
+        return [f"call void @slotgrad_parallel({arguments})"]
+
+    def _call(self, prefix: str, kernel: Kernel, first: str, last: str) -> list[str]:
         lines, arguments = [], []
         for i, view in enumerate(kernel.pointers):
             name = f"%{prefix}.p{i}"
             arguments.append(f"ptr {name}" if view is not None else "ptr null")
             if view is not None:
                 lines += self._address(name, view)
-        lines.append(f"%{prefix}.s = load ptr, ptr %table")
-        limits = f"ptr %{prefix}.s, i64 0, i64 {kernel.units}"
-        lines.append(f"call void @{kernel.name}({', '.join([*arguments, limits])})")
-        return lines
+        arguments += [f"ptr %{prefix}.s", f"i64 {first}", f"i64 {last}"]
+        return [*lines, f"call void @{kernel.name}({', '.join(arguments)})"]
 
     def _address(self, name: str, view: View) -> list[str]:
         entry = self.number[view.buffer] + BUFFERS
@@ -99,6 +152,19 @@ class Writer:
         lines.append(f"{name}.b = load ptr, ptr {name}.t")
         kind = stored(view.dtype)
         return [*lines, f"{name} = getelementptr {kind}, ptr {name}.b, i64 {view.offset}"]
+
+    def indexed(self, number: int, statement: Indexed) -> list[str]:
+        """A call of the statement's function."""
+        local = {b: i for i, b in enumerate(indexed.buffers(statement))}
+        kernel = self.named(indexed.write(statement, _NAME, self.module, local))
+        name, lines = f"k{number}", []
+        for b, i in local.items():
+            lines += self._address(f"%{name}.p{i}", _beginning(b))
+        arguments = ", ".join(f"ptr %{name}.p{i}" for i in local.values())
+        if not isinstance(statement, Check):
+            return [*lines, f"call void @{kernel}({arguments})"]
+        status = f"%{name}.status = call i32 @{kernel}({arguments})"
+        return [*lines, status, *_unless_failed(number)]
 
     def named(self, text: str) -> str:
         """The name under which a kernel's text stands in the module, once."""
@@ -124,7 +190,9 @@ class Writer:
             ' nounwind "prefer-vector-width"="512" {'
         )
         name = self.named("\n".join([header, *writer.text(), "}"]))
-        return Kernel(name, [_beginning(b) for b in buffers], writer.units)
+        weights = [1 if n.op and n.op.name in CHEAP else HEAVY for n in loop.nodes]
+        cost = math.prod(loop.shape) * (len(loop.inputs) + len(loop.outputs) + sum(weights))
+        return Kernel(name, [_beginning(b) for b in buffers], writer.units, cost)
 
     # -- products ----------------------------------------------------------------------------------
 
@@ -135,16 +203,33 @@ class Writer:
         flip = plain and problem.n == 1 and problem.ldc == 1  # a column is computed as a row
         if flip:
             problem, a, b = problem.flipped(), b, a
-        self.scratch = max(self.scratch, scratch_bytes(problem, self.host))
+        needed = -(-scratch_bytes(problem, self.host) // ALIGNMENT) * ALIGNMENT
+        self._scratch_of_a_thread = max(self._scratch_of_a_thread, needed)
+        count, cost = units(problem, self.host), problem.flops / 2
         if plain:
             name = self.named(gemm_function(_NAME, problem, self.host))
-            return Kernel(name, [a, b, c], units(problem, self.host))
+            return Kernel(name, [a, b, c], count, cost)
         rest = Epilogue(p, self.module, plan(problem, self.host).lanes)
         large = problem.m * problem.n * problem.dtype.itemsize > LARGE_RESULT  # type: ignore[union-attr]
         fetched = [x for x, v in zip(rest.extra, rest.views) if large and v.contiguous]
-        text = gemm_function(_NAME, problem, self.host, rest, rest.extra, fetched)
+        rolled = len(p.then.nodes) > LONG_EPILOGUE
+        text = gemm_function(_NAME, problem, self.host, rest, rest.extra, fetched, rolled)
         pointers = [a, b, c, *rest.views]
-        return Kernel(self.named(text), pointers, units(problem, self.host))
+        return Kernel(self.named(text), pointers, count, cost)
+
+
+def _unless_failed(number: int) -> list[str]:
+    """End the program if the status of a statement is not 0."""
+    name = f"k{number}"
+    return [
+        f"%{name}.ok = icmp eq i32 %{name}.status, 0",
+        f"br i1 %{name}.ok, label %{name}.next, label %{name}.failed",
+        f"{name}.failed:",
+        f"%{name}.note = getelementptr i64, ptr %table, i64 {FAILED}",
+        f"store i64 {number}, ptr %{name}.note",
+        "ret i32 1",
+        f"{name}.next:",
+    ]
 
 
 def _beginning(buffer: Buffer) -> View:

@@ -24,6 +24,7 @@ from .vector import Vector
 ONCE, ROW, ELEMENT = 0, 1, 2  # how often a value is computed
 LIGHT = 6  # nodes in the body of a fold that is worth several accumulators
 CHAINS = 4  # accumulators, since an addition takes as many cycles
+PIECES = 512, 4096  # elements of the pieces of a long row
 AGAIN = 3  # cheap nodes that are rather computed again than kept
 
 
@@ -298,18 +299,27 @@ def _walked(loop: Loop) -> _Walk:
             joined[-1].append(i)
         else:
             joined.append([i])
-    shape = tuple(math.prod(loop.shape[i] for i in axes) for axes in joined)
-    moved = [
-        View(v.buffer, shape, tuple(v.strides[axes[-1]] for axes in joined), v.offset)
-        for v in views
-    ]
+    shape = [math.prod(loop.shape[i] for i in axes) for axes in joined]
+    strides = [[v.strides[axes[-1]] for axes in joined] for v in views]
+    piece = _piece(shape[0]) if len(shape) == 1 and not loop.folds else 0
+    if piece:  # rows that threads can share
+        shape = [shape[0] // piece, piece]
+        strides = [[s * piece, s] for [s] in strides]
+    moved = [View(v.buffer, tuple(shape), tuple(each), v.offset) for v, each in zip(views, strides)]
     inputs = dict(zip(loop.inputs, moved))
     outputs = [(node, v) for (node, _), v in zip(loop.outputs, moved[len(inputs) :])]
     folds = {
         node: tuple(number for number, axes in enumerate(joined) if axes[0] in fold.axes)
         for node, fold in loop.folds.items()
     }
-    return _Walk(shape, inputs, outputs, folds)
+    return _Walk(tuple(shape), inputs, outputs, folds)
+
+
+def _piece(n: int) -> int:
+    """The length of equal pieces of a long row; 0 if there are none."""
+    if n < 2 * PIECES[-1]:
+        return 0
+    return next((p for p in range(PIECES[-1], PIECES[0], -64) if n % p == 0), 0)
 
 
 def _for_memory(order: list[int], views: list[View]) -> list[int]:

@@ -127,15 +127,15 @@ class Nest:
     def index(self, i: str, factor: int, offset: int) -> str:
         """i * factor + offset."""
         k = self.k
-        if i.isdigit():
+        if i.lstrip("-").isdigit():
             return str(int(i) * factor + offset)
         if factor != 1:
             product = k.fresh()
-            k.line(f"{product} = mul nuw nsw i64 {i}, {factor}")
+            k.line(f"{product} = mul {'nuw ' * (factor > 0)}nsw i64 {i}, {factor}")
             i = product
         if offset:
             total = k.fresh()
-            k.line(f"{total} = add nuw nsw i64 {i}, {offset}")
+            k.line(f"{total} = add nsw i64 {i}, {offset}")
             i = total
         return i
 
@@ -143,18 +143,17 @@ class Nest:
 
     def base(self, view: View, indices: list[str]) -> str:
         """The address of the element at these indices; missing ones are 0."""
-        k = self.k
-        place = str(view.offset)
+        k, place = self.k, "0"
         for i, stride in zip(indices, view.strides):
             if i == "0" or stride == 0:
                 continue
-            step, total = k.fresh(), k.fresh()
-            k.line(f"{step} = mul i64 {i}, {stride}")
-            k.line(f"{total} = add i64 {place}, {step}")
+            step = self.index(i, stride, 0)
+            total = step if place == "0" else k.fresh()
+            if total != step:
+                k.line(f"{total} = add i64 {place}, {step}")
             place = total
-        name, pointer = k.fresh(), f"%b{self.number[view.buffer]}"
-        k.line(f"{name} = getelementptr {stored(view.dtype)}, ptr {pointer}, i64 {place}")
-        return name
+        place = self.index(place, 1, view.offset)
+        return k.element_pointer(view.dtype, f"%b{self.number[view.buffer]}", place)
 
     def load(self, view: View, base: str, i: str, mask: Value | None) -> Value:
         """Elements i, i + 1, ... along the last axis."""
@@ -167,7 +166,16 @@ class Nest:
 
     def store(self, x: Value, view: View, base: str, i: str, mask: Value | None) -> None:
         stride = view.strides[-1] if view.strides else 1
-        if stride == 1 or not view.shape or view.shape[-1] == 1:
+        if mask is not None and mask.name.count("true") == 1:
+            # LLVM 22 makes four bytes of a masked store of one constant lane, if the elements were
+            # truncated to fewer (llvm-project issue 179489).
+            k, kind = self.k, stored(view.dtype)
+            packed, at = k.pack(x, view.dtype), k.fresh()
+            lane = self.first_lane(packed)
+            place = self.index(i, stride, 0)
+            k.line(f"{at} = getelementptr {kind}, ptr {base}, i64 {place}")
+            k.line(f"store {kind} {lane}, ptr {at}, align {view.dtype.itemsize}")
+        elif stride == 1 or not view.shape or view.shape[-1] == 1:
             self.k.store(x, view.dtype, base, i, mask)
         else:
             self._scatter(x, view.dtype, base, i, stride, mask)

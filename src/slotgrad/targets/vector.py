@@ -53,6 +53,18 @@ class Vector(Lanes):
             total = self.fma(total, x, c)
         return total
 
+    def can_scale(self, x: Value) -> bool:
+        """Whether the host multiplies vectors like x by powers of two in one instruction."""
+        return self.lanes * x.dtype.itemsize == 64 == self.host.vector_bytes
+
+    def scale(self, x: Value, n: Value) -> Value:
+        """x * 2**n for floats n that are integers, if `can_scale`."""
+        vector, word = self.type(x.dtype), f"i{self.lanes}"
+        name = f"@llvm.x86.avx512.mask.scalef.p{'s' if x.dtype == float32 else 'd'}.512"
+        self.module.declare(f"{vector} {name}({vector}, {vector}, {vector}, {word}, i32)")
+        arguments = f"{x}, {n}, {vector} zeroinitializer, {word} -1, i32 4"
+        return self.emit(x.dtype, f"call {vector} {name}({arguments})")
+
     def abs(self, x: Value) -> Value:
         """|x|; of the smallest integer it is that integer."""
         if x.dtype.kind == "f":

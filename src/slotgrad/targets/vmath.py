@@ -112,6 +112,8 @@ def _exp_scaled(k: Vector, x: Value, low: Value | None = None, shift: int = 0) -
     if low is not None:
         r = r + low
     y = k.fma(r * r, k.poly(r, f.exp), r) + 1.0
+    if k.can_scale(y):
+        return k.scale(y, whole + shift if shift else whole)
     return _scale(k, y, n + shift if shift else n, f)
 
 
