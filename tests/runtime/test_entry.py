@@ -622,3 +622,33 @@ def test_layout_is_known_here():
     assert layout() is not None
     native = native_type(Compiled)
     assert native is not None and issubclass(native.type, Compiled)
+
+
+# -- results that are used again -------------------------------------------------------------------
+
+
+def test_what_somebody_has_of_a_result_never_changes():
+    f = sg.compile(sg.value_and_grad(lambda a, b: (a + b) * a, argnums=(0, 1)))
+    f(2.0, 3.0)
+    whole = f(2.0, 3.0)
+    inner, number = f(1.0, 5.0)[1], f(4.0, 1.0)[1][0]
+    value, (da, _) = f(6.0, 7.0)
+    for x in range(100):
+        assert f(float(x), 1.0) == (x * x + x, (2 * x + 1, x))
+    assert whole == (10, (7, 2))
+    assert (inner, number, value, da) == ((7, 1), 9, 78, 19)
+
+
+def test_results_in_a_list_are_different_objects():
+    f = sg.compile(lambda a: a * a)
+    assert [f(float(x)) for x in range(50)] == [float(x * x) for x in range(50)]
+    g = sg.compile(lambda a: (a * a, (a, a + 1)))
+    assert [g(float(x)) for x in range(50)] == [(x * x, (x, x + 1)) for x in range(50)]
+
+
+def test_a_result_that_is_an_argument_of_the_next_call():
+    f = sg.compile(lambda a, b: (a + b, a))
+    pair = (1.0, 1.0)
+    for _ in range(20):
+        pair = f(*pair)
+    assert pair == (17711.0, 10946.0)

@@ -46,6 +46,8 @@ PLAN = (
     "RESULT",  # how results are made from values, or 0: they are there already
     "VALUES",  # results that are numbers, a word for each
     "VALUE_COUNT",
+    "KEEP",  # a list for the last result, if it can be used again once nobody has it
+    "LAST",  # the result in it, or 0
     "READY",  # a list with one tuple: the next result, then its arrays
     "PREPARE",  # the Python function that makes the next such tuple
     "OUTPUTS",  # where in the table the addresses of these arrays go; ends with 0
@@ -405,6 +407,7 @@ def _text(found: Layout, offset: int) -> str:
 
     text = _AT.sub(loaded, _TEXT + LAUNCH)
     numbers = {name: i for names in (CHECKS, RESULTS) for i, name in enumerate(names)}
-    for name, value in (numbers | words | {"items": found.items}).items():
+    places = {"items": found.items, "number": found.number}
+    for name, value in (numbers | words | places).items():
         text = re.sub(rf"(?<= ){name}(?=[,)\s])", str(value), text)
     return text

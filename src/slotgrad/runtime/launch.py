@@ -142,8 +142,73 @@ one:
   br label %copy
 make:
   store i64 0, ptr %busy
+  %last = ptr %plan at LAST
+  %there = icmp ne ptr %last, null
+  br i1 %there, label %look, label %new
+look:
+  %again = call i1 @refill(ptr %last, ptr %cursor, ptr %values)
+  br i1 %again, label %same, label %new
+same:
+  call void @Py_IncRef(ptr %last)
+  ret ptr %last
+new:
+  store ptr %how, ptr %cursor
   %result = call ptr @build(ptr %cursor, ptr %values)
+  %made = icmp ne ptr %result, null
+  %keep = ptr %plan at KEEP
+  %may_keep = icmp ne ptr %keep, null
+  %kept = and i1 %made, %may_keep
+  br i1 %kept, label %put, label %end
+put:
+  call void @Py_IncRef(ptr %result)
+  store ptr %result, ptr %last.from
+  %done = call i32 @PyList_SetItem(ptr %keep, i64 0, ptr %result)
+  br label %end
+end:
   ret ptr %result
+}
+
+; The last result, if nobody but the plan has it or any part of it any more, made into the next one:
+; then nothing need be allocated.
+define internal i1 @refill(ptr %object, ptr %cursor, ptr %values) {
+begin:
+  %p = load ptr, ptr %cursor
+  %next = getelementptr i64, ptr %p, i64 2
+  store ptr %next, ptr %cursor
+  %op = i64 %p at 0
+  %a = i64 %p at 8
+  %is_thing = icmp eq i64 %op, THING
+  br i1 %is_thing, label %yes, label %owned
+owned:
+  %owners = load i32, ptr %object
+  %ours = icmp eq i32 %owners, 1
+  br i1 %ours, label %kind, label %no
+kind:
+  %is_float = icmp eq i64 %op, FLOAT64
+  br i1 %is_float, label %number, label %items
+number:
+  %at = getelementptr i64, ptr %values, i64 %a
+  %x = load i64, ptr %at
+  %into = getelementptr i8, ptr %object, i64 number
+  store i64 %x, ptr %into
+  ret i1 true
+items:
+  %items.at = getelementptr i8, ptr %object, i64 items
+  br label %item
+item:
+  %i = phi i64 [0, %items], [%i.next, %one]
+  %left = icmp ult i64 %i, %a
+  br i1 %left, label %one, label %yes
+one:
+  %item.at = getelementptr ptr, ptr %items.at, i64 %i
+  %part = load ptr, ptr %item.at
+  %well = call i1 @refill(ptr %part, ptr %cursor, ptr %values)
+  %i.next = add i64 %i, 1
+  br i1 %well, label %item, label %no
+yes:
+  ret i1 true
+no:
+  ret i1 false
 }
 
 define internal ptr @build(ptr %cursor, ptr %values) "no-jump-tables"="true" {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ..config import MAX_THREADS
+from ..config import MAX_THREADS, get_num_threads
 from ..kernel.group import CHEAP
 from ..kernel.indexed import Check, Indexed
 from ..kernel.ir import Buffer, HostCall, Kernels, Loop, Product, Statement, View
@@ -27,7 +27,7 @@ from .loops import LoopWriter
 SCRATCH, HOST, FAILED, BUFFERS = range(4)
 
 WORTH_SHARING = 4e5  # operations: a few microseconds
-SHARES = 32  # so many parts, at most, are handed out one by one
+SHARES = 4  # portions for each thread: few, since what a thread has written is in its cache
 HEAVY = 20  # operations in what is not a plain instruction
 LONG_EPILOGUE = 4  # nodes; a longer one is written once for all rows of a tile
 LARGE_RESULT = 1 << 18  # bytes; tiles of a larger one are fetched while their sums are computed
@@ -57,7 +57,7 @@ class Kernel:
     @property
     def grain(self) -> int:
         """Parts that a thread takes at a time."""
-        return max(1, self.units // SHARES)
+        return max(1, self.units // (SHARES * get_num_threads()))
 
 
 class Writer:
