@@ -393,6 +393,11 @@ class Lanes:
         self.line(f"{name} = load {stored(dtype)}, ptr {pointer}, align {dtype.itemsize}")
         return self.unpack(self.splat(name, self.in_memory(dtype)), dtype)
 
+    def shuffled(self, x: Value, lanes: list[int]) -> Value:
+        """The vector whose lane i is lane lanes[i] of x."""
+        order = f"<{self.lanes} x i32> <{', '.join(f'i32 {lane}' for lane in lanes)}>"
+        return self.emit(x.dtype, f"shufflevector {x}, {self.type(x.dtype)} poison, {order}")
+
     def splat(self, name: str, dtype: np.dtype) -> Value:
         vector = self.type(dtype)
         one = self.fresh()

@@ -51,6 +51,8 @@ class LoopWriter:
         self.nest = Nest(self.k, number)
         self.values: dict[Node, Value] = {}  # of the levels ONCE and ROW
         self.bases: dict[View, str] = {}  # where the row begins
+        self.single = self.n <= self.k.lanes  # the row is one vector, which stays in registers
+        self.vector: dict[Node, Value] = {}  # its values of level ELEMENT
 
     @property
     def units(self) -> int:
@@ -178,7 +180,7 @@ class LoopWriter:
         """Walk the row once."""
         k, nest, folded, stored = self.k, self.nest, self._folded(phase), self._stored(phase)
         for node in self.kept:
-            if self.phase[node] == phase:
+            if self.phase[node] == phase and not self.single:
                 self.kept[node] = nest.row(computed(node.type.dtype), self.n)
         across = [n for n in folded if self.last in self.axes[n]]
         if not (folded or stored or self.work[phase]):
@@ -186,9 +188,10 @@ class LoopWriter:
         nothing = [self._nothing(self.loop.folds[n].combine, n.type.dtype) for n in across]
 
         def body(i: str, mask: Value | None, totals: list[Value]) -> list[Value]:
-            known: dict[Node, Value] = {}
+            known = self.vector if self.single else {}
             for node in self.work[phase]:
-                known[node] = self._element(node, phase, known, i, mask)
+                if node not in known:
+                    known[node] = self._element(node, phase, known, i, mask)
             for node, view in stored:
                 nest.store(self._value(node, known), view, self.bases[view], i, mask)
             found: list[Value] = []
@@ -224,11 +227,12 @@ class LoopWriter:
             view = self.inputs[node]
             return self.nest.load(view, self.bases[view], i, mask)
         dtype = computed(node.type.dtype)
-        if node in self.kept and self.phase[node] < phase:
-            return self.k.load(dtype, self.kept[node], i)
+        row = self.kept.get(node)
+        if row and self.phase[node] < phase:
+            return self.k.load(dtype, row, i)
         value = self._apply(node, known)
-        if node in self.kept:
-            self.k.store(value, dtype, self.kept[node], i)
+        if row:
+            self.k.store(value, dtype, row, i)
         return value
 
     # -- folds -------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ May import the floor, kernel, runtime and the writers of LLVM text.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..dtypes import bool_
 from ..kernel.ir import Buffer, View
-from .lanes import Value, element, stored
+from .lanes import Value, stored
 from .vector import Vector
 
 Limits = tuple[str, str]
@@ -220,24 +221,24 @@ class Nest:
 
     def horizontal(self, combine: str, x: Value) -> Value:
         """The lanes of a vector combined, in every lane."""
-        k, scalar = self.k, element(x.dtype)
-        suffix = f"v{k.lanes}{'f' if x.dtype.kind == 'f' else 'i'}{_bits(x.dtype)}"
-        start = ""
-        if x.dtype.kind == "f":
-            name = {"add": "fadd", "max": "fmaximum", "min": "fminimum"}[combine]
-            start = f"{scalar} -0.0, " if combine == "add" else ""
-        elif x.dtype == bool_:
-            name = "or" if combine == "max" else "and"
-        else:
-            sign = "s" if x.dtype.kind == "i" else "u"
-            name = "add" if combine == "add" else f"{sign}{combine}"
-        function = f"@llvm.vector.reduce.{name}.{suffix}"
-        types = f"{scalar}, {k.type(x.dtype)}" if start else k.type(x.dtype)
-        k.module.declare(f"{scalar} {function}({types})")
-        total = k.fresh()
-        free = "reassoc " if start else ""  # the lanes may be added in any order
-        k.line(f"{total} = call {free}{scalar} {function}({start}{x})")
-        return k.splat(total, x.dtype)
+        k, whole, step = self.k, x, self.k.lanes // 2
+        while step:
+            other = k.shuffled(whole, [lane ^ step for lane in range(k.lanes)])
+            if combine == "add":
+                whole = whole + other
+            elif x.dtype.kind != "f":
+                whole = k.max(whole, other) if combine == "max" else k.min(whole, other)
+            else:
+                first = whole > other if combine == "max" else whole < other
+                whole = k.select(first, whole, other)
+            step //= 2
+        if combine == "add" or x.dtype.kind != "f":
+            return whole
+        word, some, either = f"i{k.lanes}", k.fresh(), k.fresh()  # one nan makes the result nan
+        k.line(f"{some} = bitcast {x != x} to {word}")
+        k.line(f"{either} = icmp ne {word} {some}, 0")
+        nan = k.constant(math.nan, x.dtype)
+        return k.emit(x.dtype, f"select i1 {either}, {nan}, {whole}", pure=False)
 
     def first_lane(self, x: Value) -> str:
         """The number in lane 0."""
@@ -248,7 +249,3 @@ class Nest:
     def store_one(self, scalar: str, view: View, base: str) -> None:
         dtype = view.dtype
         self.k.line(f"store {stored(dtype)} {scalar}, ptr {base}, align {dtype.itemsize}")
-
-
-def _bits(dtype: np.dtype) -> int:
-    return 1 if dtype == bool_ else 8 * dtype.itemsize
