@@ -49,7 +49,7 @@ class State:
     def type(self) -> TensorType:
         return self.node.type
 
-    def describe(self) -> str:
+    def __str__(self) -> str:
         """`w  float32[3, 2]  read, written`"""
         name = (self.tensor.name or "unnamed") + (".grad" if self.gradient else "")
         uses = [word for word, on in (("read", self.read), ("written", self.new)) if on]
@@ -282,6 +282,6 @@ def _refuse_aliases(states: list[State]) -> None:
         for other, w in values:
             if other is not s and np.may_share_memory(v, w):
                 raise CaptureError(
-                    f"the captured function writes to {s.describe()}, whose memory"
-                    f" {other.describe()} shares; use one of them only, or a copy: x.clone()"
+                    f"the captured function writes to {s}, whose memory"
+                    f" {other} shares; use one of them only, or a copy: x.clone()"
                 )

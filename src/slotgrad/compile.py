@@ -198,7 +198,7 @@ class Compiled:
         for s in captured.written:
             if not s.value().flags.writeable:  # type: ignore[union-attr]
                 raise UsageError(
-                    f"{self.__name__}: would write to {s.describe()}, whose memory is read-only;"
+                    f"{self.__name__}: would write to {s}, whose memory is read-only;"
                     " make the tensor with memory of its own: x.clone()"
                 )
         values = variant.program(arrays)
