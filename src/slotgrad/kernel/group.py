@@ -50,10 +50,10 @@ class Group:
     before: int = 0
     direct: int = 0
     folds: dict[Node, Fold] = field(default_factory=dict)
+    bit: int = 0
 
-    @property
-    def bit(self) -> int:
-        return 1 << self.number
+    def __post_init__(self) -> None:
+        self.bit = 1 << self.number
 
 
 def groups(region: Region, layout: Layout, written: dict[int, int]) -> list[Group]:
@@ -163,11 +163,8 @@ class _Grouping:
             return
         if self.between(first, second) or self.between(second, first):
             return
-        nodes = sorted([*first.nodes, *second.nodes], key=lambda n: n.id)
-        folds = first.folds | second.folds
-        if not self.fits(nodes, folds, space, first.product or second.product):
-            return
-        self.merge(first, second, nodes, space)
+        if self.fits(first, second, space):
+            self.merge(first, second, space)
 
     def between(self, first: Group, second: Group) -> bool:
         """Whether some third group needs the first and is needed by the second."""
@@ -178,27 +175,25 @@ class _Grouping:
             others ^= lowest
         return bool(direct)
 
-    def fits(
-        self,
-        nodes: list[Node],
-        folds: dict[Node, Fold],
-        space: tuple[int, ...],
-        product: Node | None,
-    ) -> bool:
-        """Whether one loop over the space can compute the nodes."""
+    def fits(self, first: Group, second: Group, space: tuple[int, ...]) -> bool:
+        """Whether one loop over the space can compute both groups; each alone is right."""
+        product = first.product or second.product
+        count, folds = len(first.nodes) + len(second.nodes), first.folds | second.folds
         if product is not None:
-            if folds or len(nodes) > MAX_EPILOGUE:
+            if folds or count > MAX_EPILOGUE:
                 return False
-            if not all(self.continues(n, product) for n in nodes if n is not product):
+            added = second.nodes if product is first.product else first.nodes
+            if not all(self.continues(n, product) for n in added):
                 return False
-        elif len(nodes) > MAX_NODES:
+        elif count > MAX_NODES:
             return False
-        inside = set(nodes)
-        if space and space[-1] > MAX_ROW and self.walks_again(nodes, folds):
+        inside = {*first.nodes, *second.nodes}
+        if not all(self.aligned(n, inside, folds, space) for n in second.nodes if n is not product):
             return False
-        return all(self.aligned(n, inside, folds, space) for n in nodes if n is not product)
+        long = bool(space) and space[-1] > MAX_ROW
+        return not (long and self.walks_again(inside, folds))
 
-    def walks_again(self, nodes: list[Node], folds: dict[Node, Fold]) -> bool:
+    def walks_again(self, nodes: set[Node], folds: dict[Node, Fold]) -> bool:
         """Whether a row is walked more than once: a node needs what a fold found in it."""
         return any(self.layout.base(i) in folds for n in nodes for i in self.read(n))
 
@@ -235,21 +230,23 @@ class _Grouping:
                 return False
         return True
 
-    def merge(self, first: Group, second: Group, nodes: list[Node], space: tuple[int, ...]) -> None:
-        first.nodes, first.space = nodes, space
+    def merge(self, first: Group, second: Group, space: tuple[int, ...]) -> None:
+        first.nodes = sorted([*first.nodes, *second.nodes], key=lambda n: n.id)
+        first.space = space
         first.folds |= second.folds
         first.product = first.product or second.product
-        first.direct = (first.direct | second.direct) & ~(first.bit | second.bit)
-        first.before = (first.before | second.before) & ~(first.bit | second.bit)
-        second.nodes = []
-        for node in nodes:
+        both = first.bit | second.bit
+        first.direct = (first.direct | second.direct) & ~both
+        first.before = (first.before | second.before) & ~both
+        for node in second.nodes:
             self.of[node] = first
+        second.nodes = []
+        gone, added = ~second.bit, first.bit | first.before
         for group in self.all:
-            if group.direct & second.bit:
-                group.direct ^= second.bit
-                group.direct |= first.bit
-            if group.before & (first.bit | second.bit):
-                group.before = group.before & ~second.bit | first.bit | first.before
+            if group.before & both:
+                group.before = group.before & gone | added
+                if group.direct & both:
+                    group.direct = group.direct & gone | first.bit
 
     # -- order -------------------------------------------------------------------------------------
 

@@ -408,6 +408,5 @@ def _text(found: Layout, offset: int) -> str:
     text = _AT.sub(loaded, _TEXT + LAUNCH)
     numbers = {name: i for names in (CHECKS, RESULTS) for i, name in enumerate(names)}
     places = {"items": found.items, "number": found.number}
-    for name, value in (numbers | words | places).items():
-        text = re.sub(rf"(?<= ){name}(?=[,)\s])", str(value), text)
-    return text
+    known = numbers | words | places
+    return re.sub(r"(?<= )[A-Za-z_0-9]+(?=[,)\s])", lambda m: str(known.get(m[0], m[0])), text)

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from ..config import MAX_THREADS, get_num_threads
+from ..graph.node import Node
 from ..kernel.group import CHEAP
 from ..kernel.indexed import Check, Indexed
 from ..kernel.ir import Buffer, HostCall, Kernels, Loop, Product, Statement, View
@@ -71,6 +72,7 @@ class Writer:
         self._scratch_of_a_thread = 0
         self._jobs: dict[str, str] = {}
         self._names: dict[str, str] = {}  # of the kernels, by their text
+        self._loops: dict[tuple, tuple[str, int]] = {}  # name and units, by what is the same
 
     def program(self) -> str:
         """The text of `i32 run(ptr table)`, whose result is not 0 if a statement has failed."""
@@ -183,16 +185,23 @@ class Writer:
     def loop(self, loop: Loop) -> Kernel:
         buffers = list(dict.fromkeys(v.buffer for v in (*loop.reads, *loop.writes)))
         local = {b: i for i, b in enumerate(buffers)}
+        key = _form(loop, local)
+        if key not in self._loops:
+            self._loops[key] = self._write_loop(loop, local)
+        name, units = self._loops[key]
+        weights = [1 if n.op and n.op.name in CHEAP else HEAVY for n in loop.nodes]
+        cost = math.prod(loop.shape) * (len(loop.inputs) + len(loop.outputs) + sum(weights))
+        return Kernel(name, [_beginning(b) for b in buffers], units, cost)
+
+    def _write_loop(self, loop: Loop, local: dict[Buffer, int]) -> tuple[str, int]:
+        """The name of the loop's function, and its units."""
         writer = LoopWriter(loop, self.module, local)
         pointers = ", ".join(f"ptr %b{i}" for i in local.values())
         header = (
             f"define internal void @{_NAME}({pointers}, ptr %scratch, i64 %first, i64 %last)"
             ' nounwind "prefer-vector-width"="512" {'
         )
-        name = self.named("\n".join([header, *writer.text(), "}"]))
-        weights = [1 if n.op and n.op.name in CHEAP else HEAVY for n in loop.nodes]
-        cost = math.prod(loop.shape) * (len(loop.inputs) + len(loop.outputs) + sum(weights))
-        return Kernel(name, [_beginning(b) for b in buffers], writer.units, cost)
+        return self.named("\n".join([header, *writer.text(), "}"])), writer.units
 
     # -- products ----------------------------------------------------------------------------------
 
@@ -230,6 +239,27 @@ def _unless_failed(number: int) -> list[str]:
         "ret i32 1",
         f"{name}.next:",
     ]
+
+
+def _form(loop: Loop, local: dict[Buffer, int]) -> tuple:
+    """What makes the text of a loop: equal for loops that differ in their buffers alone."""
+    order = {n: i for i, n in enumerate([*loop.inputs, *loop.nodes])}
+
+    def place(view: View) -> tuple:
+        return local[view.buffer], view.dtype, view.buffer.size, view.strides, view.offset
+
+    def form(node: Node) -> tuple:
+        fold = loop.folds.get(node)
+        inputs = [order[loop.same.get(i, i)] for i in node.inputs]
+        attrs = tuple(sorted((k, repr(v)) for k, v in node.attrs.items()))
+        return node.op, node.type, fold and fold.axes, *inputs, *attrs
+
+    return (
+        loop.shape,
+        *((n.type.dtype, place(v)) for n, v in loop.inputs.items()),
+        *map(form, loop.nodes),
+        *((order[loop.same.get(n, n)], place(v)) for n, v in loop.outputs),
+    )
 
 
 def _beginning(buffer: Buffer) -> View:
