@@ -30,6 +30,7 @@ SCRATCH, HOST, FAILED, BUFFERS = range(4)
 WORTH_SHARING = 4e5  # operations: a few microseconds
 SHARES = 4  # portions for each thread: few, since what a thread has written is in its cache
 HEAVY = 20  # operations in what is not a plain instruction
+MEMORY = 2  # operations in the time of a load or store
 LONG_EPILOGUE = 4  # nodes; a longer one is written once for all rows of a tile
 LARGE_RESULT = 1 << 18  # bytes; tiles of a larger one are fetched while their sums are computed
 _SCRATCH_OF_A_THREAD = "SCRATCH"  # stands for its bytes until all kernels are written
@@ -190,7 +191,8 @@ class Writer:
             self._loops[key] = self._write_loop(loop, local)
         name, units = self._loops[key]
         weights = [1 if n.op and n.op.name in CHEAP else HEAVY for n in loop.nodes]
-        cost = math.prod(loop.shape) * (len(loop.inputs) + len(loop.outputs) + sum(weights))
+        streams = len(loop.inputs) + len(loop.outputs)
+        cost = math.prod(loop.shape) * (MEMORY * streams + sum(weights))
         return Kernel(name, [_beginning(b) for b in buffers], units, cost)
 
     def _write_loop(self, loop: Loop, local: dict[Buffer, int]) -> tuple[str, int]:
