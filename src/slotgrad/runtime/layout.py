@@ -145,7 +145,7 @@ def address_of(array: np.ndarray) -> int:
 # -- the type --------------------------------------------------------------------------------------
 
 
-class _Member(ctypes.Structure):
+class Member(ctypes.Structure):
     _fields_ = [
         ("name", ctypes.c_char_p),
         ("type", ctypes.c_int),
@@ -155,17 +155,17 @@ class _Member(ctypes.Structure):
     ]
 
 
-class _Slot(ctypes.Structure):
+class Slot(ctypes.Structure):
     _fields_ = [("slot", ctypes.c_int), ("value", ctypes.c_void_p)]
 
 
-class _Spec(ctypes.Structure):
+class Spec(ctypes.Structure):
     _fields_ = [
         ("name", ctypes.c_char_p),
         ("size", ctypes.c_int),
         ("item_size", ctypes.c_int),
         ("flags", ctypes.c_uint),
-        ("slots", ctypes.POINTER(_Slot)),
+        ("slots", ctypes.POINTER(Slot)),
     ]
 
 
@@ -189,10 +189,10 @@ def native_type(base: type) -> NativeType | None:
     if layout() is None:
         return None
     api, offset = ctypes.pythonapi, base.__basicsize__
-    members = (_Member * 2)(_Member(b"__vectorcalloffset__", _SIZE_MEMBER, offset, _READ_ONLY))
-    slots = (_Slot * 2)(_Slot(_MEMBERS, ctypes.addressof(members)))
+    members = (Member * 2)(Member(b"__vectorcalloffset__", _SIZE_MEMBER, offset, _READ_ONLY))
+    slots = (Slot * 2)(Slot(_MEMBERS, ctypes.addressof(members)))
     name = f"{base.__module__}.{base.__qualname__}".encode()
-    spec = _Spec(name, offset + 2 * _WORD, 0, _HAS_VECTORCALL, slots)
+    spec = Spec(name, offset + 2 * _WORD, 0, _HAS_VECTORCALL, slots)
     make = api.PyType_FromSpecWithBases
     make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object]
     made = make(ctypes.addressof(spec), (base,))

@@ -7,9 +7,9 @@ library: the value is its kernel expression, the gradients are its pullback, rec
 >>> from slotgrad.ops.reference import k
 >>> import numpy as np
 >>> x, y = np.float64(3.0), np.float64(4.0)
->>> value(k, code_of["mul"], x, y)
+>>> float(value(k, code_of["mul"], x, y))
 12.0
->>> contributions(k, code_of["mul"], 1.0, 12.0, x, y)
+>>> [float(g) for g in contributions(k, code_of["mul"], 1.0, 12.0, x, y)]
 [4.0, 3.0]
 >>> sorted(needs(code_of["exp"]))
 ['out']

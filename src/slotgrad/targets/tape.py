@@ -1,13 +1,13 @@
-"""The text of a tape's operations: what runs over slots that one operation made.
+"""The text of what runs over a stretch of slots that one operation made.
 
-    void forward(ptr first, ptr second, ptr values, i64 begin, i64 middle, i64 end)
-    void backward_<wanted>(ptr first, ptr second, ptr values, ptr gradients, i64 begin, ...)
+    void run(ptr first, ptr second, ptr values, ptr gradients, i64 begin, i64 middle, i64 end)
 
-compute the slots begin ... end - 1, and add what these owe to the gradients of their operands.
-Up to `middle`, a whole number of vectors behind `begin`, the slots must not depend on each other;
-the others are taken one after the other, upwards and downwards.  Operands are gathered one by one,
-which is no slower than the processors' own instruction for it, and what is cheap is not worth
-being made into vectors at all.
+computes the values of the slots begin ... end - 1, or adds what these owe to the gradients of
+their operands.  Up to `middle`, whole vectors behind `begin`, they must not depend on each other;
+the others are taken one after the other, upwards for values and downwards for gradients.
+
+Operands are gathered and gradients added one by one, which is no slower than the processors' own
+instructions for it.  So cheap operations gain nothing from vectors, and have none.
 
 May import the floor, kernel, runtime.host, runtime.rules and the writers of LLVM text.
 """
@@ -23,151 +23,220 @@ from ..runtime.rules import contributions, needs, value
 from .lanes import Module, Value
 from .vector import Vector
 
-# The operands whose gradients are wanted, and the name of the function.
-WANTED = {(0, 1): "both", (0,): "x", (1,): "y"}
-
-# A few instructions each way, so that vectors would only add the work of gathering.
+# A few instructions each way, less than it takes to make and unmake a vector.
 CHEAP = frozenset({"add", "sub", "mul", "neg", "abs", "sign", "floor", "maximum", "minimum"})
 
-_HEAD = 'nounwind "prefer-vector-width"="512" {'
-_COLUMNS = {"x": "%first", "y": "%second"}
+_HEADER = (
+    "define void @run(ptr %first, ptr %second, ptr %values, ptr %gradients,"
+    ' i64 %begin, i64 %middle, i64 %end) nounwind "prefer-vector-width"="512" {'
+)
+_COLUMNS = ("%first", "%second")
+_VALUES, _GRADIENTS = "%values", "%gradients"
 
 
-def operation_text(code: int, host: Host) -> str:
-    """All functions of one operation."""
-    module = Module(host)
-    module.define("forward", lambda: _forward(module, code))
-    for wanted, name in WANTED.items():
-        if max(wanted) < arity_of(code) and (len(wanted) == arity_of(code) or arity_of(code) == 2):
-            _define_backward(module, code, wanted, name)
-    return module.text
+def forward_text(code: int, host: Host) -> str:
+    """`run` for the values of an operation."""
+
+    def body(loop: _Vectors) -> None:
+        slots = [loop.slots(column) for column in _COLUMNS[: arity_of(code)]]
+        operands = [loop.gathered(_VALUES, s) for s in slots]
+        loop.put(_VALUES, value(loop.k, code, *operands))
+
+    return _text(code, body, host, _VALUES, 1)
 
 
-def _forward(module: Module, code: int) -> str:
-    def body(k: Vector, i: str) -> None:
-        operands = [_gathered(k, _indices(k, name, i), "%values") for name in _operands(code)]
-        result = value(k, code, *operands)
-        k.store(result, float64, "%values", i)
-
-    pointers = "ptr %first, ptr %second, ptr %values"
-    return _function("forward", pointers, _loops(module, code, body, downwards=False))
-
-
-def _define_backward(module: Module, code: int, wanted: tuple[int, ...], name: str) -> None:
+def backward_text(code: int, wanted: tuple[int, ...], host: Host) -> str:
+    """`run` for the gradients of the wanted operands."""
     read = needs(code, wanted)
 
-    def body(k: Vector, i: str) -> None:
-        names = _operands(code)
-        indices = {
-            n: _indices(k, n, i) for j, n in enumerate(names) if n in read or j in wanted
-        }
-        operands = [_gathered(k, indices[n], "%values") if n in read else None for n in names]
-        out = k.load(float64, "%values", i) if "out" in read else None
-        g = k.load(float64, "%gradients", i)
-        grown = contributions(k, code, g, out, *operands, wanted=wanted)
-        for j, contribution in zip(wanted, grown):
-            _add(k, contribution, indices[names[j]])
+    def body(loop: _Vectors) -> None:
+        places = range(arity_of(code))
+        used = [j in wanted or "xy"[j] in read for j in places]
+        slots = [loop.slots(_COLUMNS[j]) if used[j] else [] for j in places]
+        operands = [loop.gathered(_VALUES, slots[j]) if "xy"[j] in read else None for j in places]
+        out = loop.own(_VALUES) if "out" in read else None
+        g = loop.own(_GRADIENTS)
+        for j, x in zip(wanted, contributions(loop.k, code, g, out, *operands, wanted=wanted)):
+            loop.add(_GRADIENTS, slots[j], x)
 
-    pointers = "ptr %first, ptr %second, ptr %values, ptr %gradients"
-    module.define(
-        f"backward_{name}",
-        lambda: _function(
-            f"backward_{name}", pointers, _loops(module, code, body, downwards=True)
-        ),
-    )
+    return _text(code, body, host, _GRADIENTS, len(wanted))
 
 
-def _operands(code: int) -> list[str]:
-    return ["x", "y"][: arity_of(code)]
-
-
-def _function(name: str, pointers: str, lines: list[str]) -> str:
-    limits = "i64 %begin, i64 %middle, i64 %end"
-    body = "\n".join(lines)
-    return f"define void @{name}({pointers}, {limits}) {_HEAD}\nentry:\n{body}\n  ret void\n}}\n"
+def _text(code: int, body: Callable[[_Vectors], None], host: Host, stored: str, stores: int) -> str:
+    """`body` for vectors from begin to middle, and for the slots from there to end."""
+    module = Module(host)
+    downwards = stored == _GRADIENTS
+    lines: list[str] = []
+    start, before, lanes = "%begin", "entry", 1
+    if name_of(code) not in CHEAP:
+        vectors = _Vectors(Vector(module, host.lanes(float64), "%v"), downwards)
+        lines += vectors.text(before, start, "%middle", body)
+        start, before, lanes = "%middle", "v.end", 2
+    chain = _Chain(Vector(module, lanes, "%s"), downwards, stored, stores)
+    lines += chain.text(before, start, "%end", body)
+    text = "\n".join([_HEADER, "entry:", *lines, "  ret void", "}\n"])
+    module.define("run", lambda: text)
+    return module.text
 
 
 # -- loops -----------------------------------------------------------------------------------------
 
 
-def _loops(
-    module: Module, code: int, body: Callable[[Vector, str], None], downwards: bool
-) -> list[str]:
-    """`body` for vectors from begin to middle, and one by one from there to end."""
-    one = Vector(module, 1 if name_of(code) in CHEAP else 2, "%s")
-    if name_of(code) in CHEAP:
-        return [*_loop(one, "s", "entry", "%begin", "%end", body, downwards), "s.end:"]
-    several = Vector(module, module.host.lanes(float64), "%v")
-    return [
-        *_loop(several, "v", "entry", "%begin", "%middle", body, downwards),
-        "v.end:",
-        *_loop(one, "s", "v.end", "%middle", "%end", body, downwards),
-        "s.end:",
-    ]
+class _Vectors:
+    """A loop that takes as many slots at a time as a vector has lanes."""
+
+    letter = "v"
+
+    def __init__(self, k: Vector, downwards: bool) -> None:
+        self.k = k
+        self.downwards = downwards
+        self.step = k.lanes
+        self.i = f"%{self.letter}.i"  # the first slot of a turn
+        self.before = ""
+        self.phis: list[str] = []
+
+    def text(
+        self, before: str, start: str, stop: str, body: Callable[[_Vectors], None]
+    ) -> list[str]:
+        """The loop over start ... stop - 1, behind the block `before`."""
+        k, p = self.k, self.letter
+        self.before = before
+        k.line(f"%{p}.any = icmp slt i64 {start}, {stop}")
+        k.line(f"br i1 %{p}.any, label %{p}.loop, label %{p}.end")
+        k.start_block(f"{p}.loop")
+        place = len(k.lines)  # of the phis, which name a block that is not known yet
+        if self.downwards:
+            k.line(f"{self.i} = sub i64 %{p}.stop, {self.step}")
+        body(self)
+        self.hand_on()
+        if self.downwards:
+            k.line(f"%{p}.more = icmp sgt i64 {self.i}, {start}")
+            self.carry("i64", f"%{p}.stop", stop, self.i)
+        else:
+            k.line(f"%{p}.next = add i64 {self.i}, {self.step}")
+            k.line(f"%{p}.more = icmp slt i64 %{p}.next, {stop}")
+            self.carry("i64", self.i, start, f"%{p}.next")
+        k.line(f"br i1 %{p}.more, label %{p}.loop, label %{p}.end")
+        k.lines[place:place] = self.phis
+        return [*k.lines, f"{p}.end:"]
+
+    def carry(self, kind: str, name: str, first: str, then: str) -> None:
+        """A value that is `first` in the first turn, and `then` of the turn before in others."""
+        sources = f"[{first}, %{self.before}], [{then}, %{self.k.block}]"
+        self.phis.append(f"  {name} = phi {kind} {sources}")
+
+    def hand_on(self) -> None:
+        """Carry what the next turn may need."""
+
+    # -- what a body does --------------------------------------------------------------------------
+
+    def slots(self, column: str) -> list[str]:
+        """The slots of an operand, by lane."""
+        k, at = self.k, self.k.fresh()
+        k.line(f"{at} = getelementptr i32, ptr {column}, i64 {self.i}")
+        found = []
+        for lane in range(self.step):
+            slot = k.fresh()
+            k.line(f"{slot}.p = getelementptr i32, ptr {at}, i64 {lane}")
+            k.line(f"{slot}.w = load i32, ptr {slot}.p")
+            k.line(f"{slot} = zext i32 {slot}.w to i64")
+            found.append(slot)
+        return found
+
+    def gathered(self, array: str, slots: list[str]) -> Value:
+        """The elements of an array at these slots."""
+        k, x = self.k, "poison"
+        for lane, slot in enumerate(slots):
+            y = k.fresh()
+            k.line(f"{y}.p = getelementptr double, ptr {array}, i64 {slot}")
+            k.line(f"{y}.x = load double, ptr {y}.p")
+            k.line(f"{y} = insertelement {k.type(float64)} {x}, double {y}.x, i32 {lane}")
+            x = y
+        return Value(x, float64, k)
+
+    def own(self, array: str) -> Value:
+        """The elements of an array at the slots of this turn."""
+        return self.k.load(float64, array, self.i)
+
+    def put(self, array: str, x: Value) -> None:
+        """Store the elements of an array at the slots of this turn."""
+        self.k.store(x, float64, array, self.i)
+
+    def add(self, array: str, slots: list[str], x: Value) -> str:
+        """Add to elements of an array, lane by lane, since several may go to one slot.
+
+        Returns the name of the last sum.
+        """
+        k = self.k
+        for lane, slot in enumerate(slots):
+            y = k.fresh()
+            k.line(f"{y}.x = extractelement {x}, i32 {lane}")
+            k.line(f"{y}.p = getelementptr double, ptr {array}, i64 {slot}")
+            k.line(f"{y}.b = load double, ptr {y}.p")
+            k.line(f"{y} = fadd double {y}.b, {y}.x")
+            k.line(f"store double {y}, ptr {y}.p")
+        return y
 
 
-def _loop(
-    k: Vector,
-    p: str,
-    before: str,
-    start: str,
-    stop: str,
-    body: Callable[[Vector, str], None],
-    downwards: bool,
-) -> list[str]:
-    """The loop of one builder, between the block `before` and its own end."""
-    k.line(f"%{p}.any = icmp slt i64 {start}, {stop}")
-    k.line(f"br i1 %{p}.any, label %{p}.loop, label %{p}.end")
-    k.start_block(f"{p}.loop")
-    place = len(k.lines)
-    if downwards:
-        k.line(f"%{p}.i = sub i64 %{p}.j, {k.lanes}")
-    body(k, f"%{p}.i")
-    if downwards:
-        k.line(f"%{p}.more = icmp sgt i64 %{p}.i, {start}")
-        phi = f"%{p}.j = phi i64 [{stop}, %{before}], [%{p}.i, %{k.block}]"
-    else:
-        k.line(f"%{p}.next = add i64 %{p}.i, {k.lanes}")
-        k.line(f"%{p}.more = icmp slt i64 %{p}.next, {stop}")
-        phi = f"%{p}.i = phi i64 [{start}, %{before}], [%{p}.next, %{k.block}]"
-    k.lines.insert(place, "  " + phi)
-    k.line(f"br i1 %{p}.more, label %{p}.loop, label %{p}.end")
-    return k.lines
+class _Chain(_Vectors):
+    """A loop that takes one slot after the other.
 
+    What one turn stores the next one mostly needs, as in a long sum, so it is handed on: that is
+    three times as fast as waiting for memory.  All lanes hold the same; there are two where the
+    body may have rare cases, since LLVM cannot pass the mask of a single lane to a function.
 
-# -- slots -----------------------------------------------------------------------------------------
+    stored, stores    the array that is stored to, and how often in a turn
+    """
 
+    letter = "s"
 
-def _indices(k: Vector, name: str, i: str) -> list[str]:
-    """The slots of one operand, a lane each."""
-    found = []
-    for lane in range(k.lanes):
-        at = k.fresh()
-        k.line(f"{at}.f = getelementptr i32, ptr {_COLUMNS[name]}, i64 {i}")
-        k.line(f"{at}.p = getelementptr i32, ptr {at}.f, i64 {lane}")
-        k.line(f"{at}.s = load i32, ptr {at}.p")
-        k.line(f"{at} = zext i32 {at}.s to i64")
-        found.append(at)
-    return found
+    def __init__(self, k: Vector, downwards: bool, stored: str, stores: int) -> None:
+        super().__init__(k, downwards)
+        self.step = 1
+        self.stored = stored
+        self.stores = stores
+        self.done: list[tuple[str, str]] = []  # slots and values that this turn has stored
 
+    def hand_on(self) -> None:
+        for number, (slot, x) in enumerate(self.done):
+            self.carry("i64", f"%s.slot{number}", "-1", slot)
+            self.carry("double", f"%s.x{number}", "0.0", x)
 
-def _gathered(k: Vector, indices: list[str], pointer: str) -> Value:
-    vector, before = k.type(float64), "poison"
-    for lane, index in enumerate(indices):
-        x = k.fresh()
-        k.line(f"{x}.p = getelementptr double, ptr {pointer}, i64 {index}")
-        k.line(f"{x}.n = load double, ptr {x}.p")
-        k.line(f"{x} = insertelement {vector} {before}, double {x}.n, i32 {lane}")
-        before = x
-    return Value(before, float64, k)
+    def _element(self, array: str, slot: str) -> Value:
+        """An element, from the turn before if that stored it.
 
+        By branches, which are foretold: a select would wait for memory as well.
+        """
+        k, x = self.k, self.k.fresh()
+        sources = []
+        if array == self.stored:
+            for number in reversed(range(self.stores)):  # the last one stands
+                k.line(f"{x}.is{number} = icmp eq i64 {slot}, %s.slot{number}")
+                k.line(f"br i1 {x}.is{number}, label {x}.known, label {x}.not{number}")
+                sources.append(f"[%s.x{number}, %{k.block}]")
+                k.start_block(f"{x[1:]}.not{number}")
+        k.line(f"{x}.p = getelementptr double, ptr {array}, i64 {slot}")
+        k.line(f"{x}.m = load double, ptr {x}.p")
+        sources.append(f"[{x}.m, %{k.block}]")
+        k.line(f"br label {x}.known")
+        k.start_block(f"{x[1:]}.known")
+        k.line(f"{x} = phi double {', '.join(sources)}")
+        return k.splat(x, float64)
 
-def _add(k: Vector, x: Value, indices: list[str]) -> None:
-    """Lane by lane, since several may go to one slot."""
-    for lane, index in enumerate(indices):
-        y = k.fresh()
-        k.line(f"{y}.x = extractelement {x}, i32 {lane}")
-        k.line(f"{y}.p = getelementptr double, ptr %gradients, i64 {index}")
-        k.line(f"{y}.b = load double, ptr {y}.p")
-        k.line(f"{y} = fadd double {y}.b, {y}.x")
+    def gathered(self, array: str, slots: list[str]) -> Value:
+        return self._element(array, slots[0])
+
+    def own(self, array: str) -> Value:
+        return self._element(array, self.i)
+
+    def put(self, array: str, x: Value) -> None:
+        k, y = self.k, self.k.fresh()
+        k.line(f"{y} = extractelement {x}, i32 0")
+        k.line(f"{y}.p = getelementptr double, ptr {array}, i64 {self.i}")
         k.line(f"store double {y}, ptr {y}.p")
+        self.done.append((self.i, y))
+
+    def add(self, array: str, slots: list[str], x: Value) -> str:
+        total = super().add(array, slots, x)
+        self.done.append((slots[0], total))
+        return total

@@ -1,0 +1,247 @@
+"""The interpreter of tapes: values and gradients of scalar graphs of any size, without compiling.
+
+A tape is three columns (see kernel/scalars.py).  What an operation does is native code that is
+generated once from its record, runs over a stretch of slots and is found on the disk the next
+time.  The tape is sorted by level and kind, so that the slots of a stretch lie one behind the
+other and do not depend on each other; places in that order are what `forward` and `backward`
+work with.
+
+>>> import numpy as np
+>>> from slotgrad.kernel.scalars import LEAF
+>>> code = np.array([LEAF, LEAF, code_of["add"], code_of["mul"]], np.uint8)  # (a + b) * a
+>>> first, second = np.array([-1, -1, 0, 2], np.int32), np.array([-1, -1, 1, 0], np.int32)
+>>> f = Interpreter(code, first, second)
+>>> values = f.placed(np.array([2.0, 3.0, 0.0, 0.0]))
+>>> f.forward(values)
+>>> f.restored(values)
+array([ 2.,  3.,  5., 10.])
+>>> gradients = f.placed(np.array([0.0, 0.0, 0.0, 1.0]))
+>>> f.backward(values, gradients)
+>>> f.restored(gradients)
+array([7., 2., 2., 1.])
+
+May import the floor, kernel, targets and the rest of runtime.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import float64
+from ..errors import InternalError
+from ..kernel.scalars import CODES, FIRST_OPERATION, arity_of, code_of
+from ..targets.sweeps import sweeps
+from ..targets.tape import CHEAP, backward_text, forward_text
+from .host import host
+from .layout import address_of
+from .llvm import compile_text
+
+# A kind is a code, or one of these with the operands that are numbers and want no gradient.
+FIRST_IS_NUMBER, SECOND_IS_NUMBER, KINDS = 32, 64, 128
+UNKNOWN = 255
+assert FIRST_OPERATION + len(CODES) <= FIRST_IS_NUMBER
+_CHEAP = {code_of[name] for name in CHEAP}
+
+
+class Interpreter:
+    """Runs a tape.
+
+    code, first, second    the columns, which must not change
+    outputs                slots that are wanted: nothing is done for those that they do not
+                           depend on; None: all
+    sort                   False: nothing is analysed, so that it can start at once; it runs in
+                           the order of recording, several times slower, and places are slots
+
+    count       number of slots
+    place       of each slot, by slot; None where places are slots
+    leaves      how many places come first that no operation computes, in the order of recording
+    """
+
+    def __init__(
+        self,
+        code: np.ndarray,
+        first: np.ndarray,
+        second: np.ndarray,
+        outputs: Any = None,
+        sort: bool = True,
+    ) -> None:
+        self.count = n = len(code)
+        code = _column(code, np.uint8, n, "code")
+        first, second = _column(first, np.int32, n, "first"), _column(second, np.int32, n, "second")
+        kinds, counts = _classified(code, first, second, outputs)
+        self.place: np.ndarray | None = None
+        self.leaves = int(counts[0])
+        tables = _tables(tuple(np.flatnonzero(counts).tolist()))
+        if sort:
+            columns = self._sort(kinds, counts, first, second)
+        else:
+            columns = kinds, kinds, first, second  # stretches are found on the way
+        begins, kinds, first, second = self._columns = columns  # their addresses are passed
+        names, turns = (("up", "down"), len(kinds)) if sort else (("pass_up", "pass_down"), n)
+        self._up, self._down = (
+            (_sweep(name, 8), _words((begins, kinds, table, first, second)), turns)
+            for name, table in zip(names, tables)
+        )
+
+    def _sort(
+        self, kinds: np.ndarray, counts: np.ndarray, first: np.ndarray, second: np.ndarray
+    ) -> tuple[np.ndarray, ...]:
+        """By level and kind, otherwise in the order of recording.
+
+        Returns where stretches begin, their kinds, and the slots' operands.
+        """
+        n = self.count
+        levels, sizes = np.empty(n, np.int32), np.zeros(n + 1, np.int32)
+        _call("level", kinds, first, second, levels, sizes, n)
+        order, place = np.empty(n, np.int32), np.empty(n, np.int32)
+        _call("by_kind", kinds, np.cumsum(counts) - counts, order, n)
+        depth = int(levels.max(initial=0)) + 1
+        ends = np.cumsum(sizes[:depth], dtype=np.int32) - sizes[:depth]
+        del sizes
+        _call("by_level", order, levels, ends, place, n)  # the begin of each level becomes its end
+        del levels, order
+        self.place = place
+        columns = np.empty(n, np.uint8), np.empty(n, np.int32), np.empty(n, np.int32)
+        _call("arrange", kinds, first, second, place, *columns, n)
+        begins, kinds = np.empty(n + 1 - self.leaves, np.int32), np.empty(n - self.leaves, np.uint8)
+        number = _call("divide", columns[0], ends, self.leaves, begins, kinds, n)
+        number = _call("join", begins, kinds, _least(), number)
+        return begins[: number + 1].copy(), kinds[:number].copy(), *columns[1:]
+
+    def forward(self, values: np.ndarray) -> None:
+        """Compute the values of all places, but for leaves and numbers."""
+        self._run(self._up, values, values)
+
+    def backward(self, values: np.ndarray, gradients: np.ndarray) -> None:
+        """Add to the gradient of every place what follows from those that depend on it.
+
+        Gradients of numbers are left as they are.
+        """
+        self._run(self._down, values, gradients)
+
+    def _run(self, run: tuple, values: np.ndarray, gradients: np.ndarray) -> None:
+        for x, what in ((values, "values"), (gradients, "gradients")):
+            if x.dtype != float64 or x.shape != (self.count,) or not x.flags.c_contiguous:
+                raise InternalError(
+                    f"tape: got {what} of shape {x.shape} and dtype {x.dtype}; expected a"
+                    f" contiguous array of {self.count} float64"
+                )
+        sweep, columns, turns = run
+        sweep(*columns, address_of(values), address_of(gradients), turns)
+
+    # -- slots and places --------------------------------------------------------------------------
+
+    def placed(self, x: np.ndarray) -> np.ndarray:
+        """An array by slots as one by places."""
+        x = np.ascontiguousarray(x[: self.count], float64)
+        if self.place is None:
+            return x.copy()
+        out = np.empty(self.count)
+        _call("scatter", x, self.place, out, self.count)
+        return out
+
+    def restored(self, x: np.ndarray) -> np.ndarray:
+        """An array by places as one by slots."""
+        if self.place is None:
+            return x.copy()
+        out = np.empty(self.count)
+        _call("gather", x, self.place, out, self.count)
+        return out
+
+
+# -- the columns -----------------------------------------------------------------------------------
+
+
+def _column(x: np.ndarray, dtype: Any, n: int, name: str) -> np.ndarray:
+    if x.dtype != dtype or x.shape != (n,):
+        raise InternalError(
+            f"tape: got a column {name} of shape {x.shape} and dtype {x.dtype}; expected {n}"
+            f" elements of {np.dtype(dtype)}"
+        )
+    return np.ascontiguousarray(x)
+
+
+def _classified(
+    code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """The kind of each slot, 0 where nothing is to be done, and how often each occurs."""
+    n = len(code)
+    live = np.zeros(n, np.uint8)
+    live[... if outputs is None else outputs] = 1
+    arity = _arities()
+    bad = _call("need", code, first, second, arity, live, n)
+    if bad >= 0:
+        raise InternalError(
+            f"tape: slot {bad} has code {code[bad]} and operands {first[bad]}, {second[bad]};"
+            " expected a known code, and as many operands as it has, which come before"
+        )
+    kinds, counts = np.empty(n, np.uint8), np.zeros(256, np.int64)
+    _call("classify", code, first, second, arity, live, kinds, counts, n)
+    return kinds, counts
+
+
+@cache
+def _arities() -> np.ndarray:
+    """By code; 0 for what is no operation."""
+    found = np.full(256, UNKNOWN, np.uint8)
+    found[:FIRST_OPERATION] = 0
+    found[FIRST_OPERATION : FIRST_OPERATION + len(CODES)] = [arity_of(c) for c in code_of.values()]
+    return found
+
+
+@cache
+def _least() -> np.ndarray:
+    """By kind: the number of slots from which on it is worth to make vectors of them."""
+    cheap = [kind for kind in range(KINDS) if kind % FIRST_IS_NUMBER in _CHEAP]
+    found = np.full(KINDS, host().lanes(float64), np.int32)
+    found[cheap] = np.iinfo(np.int32).max
+    return found
+
+
+# -- native code -----------------------------------------------------------------------------------
+
+
+@cache
+def _tables(kinds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """The addresses of what computes values and gradients, by kind."""
+    forward, backward = np.zeros(KINDS, np.int64), np.zeros(KINDS, np.int64)
+    for kind in kinds:
+        if kind:
+            forward[kind], backward[kind] = _functions(kind)
+    return forward, backward
+
+
+@cache
+def _functions(kind: int) -> tuple[int, int]:
+    code = kind % FIRST_IS_NUMBER
+    fixed = (kind & FIRST_IS_NUMBER, kind & SECOND_IS_NUMBER)
+    wanted = tuple(j for j in range(arity_of(code)) if not fixed[j])
+    forward = compile_text(forward_text(code, host())).address("run")
+    if not wanted:
+        return forward, _address("nothing")
+    return forward, compile_text(backward_text(code, wanted, host())).address("run")
+
+
+@cache
+def _address(name: str) -> int:
+    text = next(t for t in sweeps(host().lanes(float64)) if f" @{name}(" in t)
+    return compile_text(text).address(name)
+
+
+@cache
+def _sweep(name: str, arguments: int) -> Any:
+    return ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * arguments)(_address(name))
+
+
+def _call(name: str, *arguments: Any) -> int:
+    """Call a sweep with arrays and numbers."""
+    return _sweep(name, len(arguments))(*_words(arguments))
+
+
+def _words(arguments: Iterable[Any]) -> list[int]:
+    return [address_of(x) if isinstance(x, np.ndarray) else x for x in arguments]

@@ -1,0 +1,440 @@
+"""The sweeps over a whole tape as LLVM text: checking, sorting, and running stretch by stretch.
+
+The text is the same for every tape, so it is compiled once and then found on the disk.  Slots are
+numbered in the order of recording; `place` is the number of a slot after sorting, where slots that
+no operation computes come first and then one stretch after the other.
+
+    need      mark what live slots depend on; the first slot that is not well formed, or -1
+    classify  the kind of each slot (see runtime/tape.py), and how often each kind occurs
+    level     1 + the level of the highest operand, and how many slots each level has
+    by_kind   the slots in the order of their kinds
+    by_level  the places of slots that come in the order of their kinds
+    arrange   the columns in the order of places
+    divide    where the stretches of one level and kind begin, and their kinds; how many there are
+    join      the same with short neighbours of one kind joined, which then run slot after slot;
+              their kinds are marked by adding 128
+    gather    out[i] = x[slots[i]]
+    scatter   out[slots[i]] = x[i]
+    up, down  `run` (see targets/tape.py) of each stretch, from the first or from the last
+    pass_up, pass_down  the same for stretches of one kind in the order of recording
+
+In the text, `%x = i32 %column[%i]` loads an element and `%column[%i] = i32 %x` stores one.
+May import nothing of the package.
+"""
+
+from __future__ import annotations
+
+import re
+
+_LOAD = re.compile(r"^  (%[\w.]+) = (\w+) (%[\w.]+)\[([%\w.]+)\]$", re.MULTILINE)
+_STORE = re.compile(r"^  (%[\w.]+)\[([%\w.]+)\] = (\w+) ([%\w.]+)$", re.MULTILINE)
+
+
+def expanded(text: str) -> str:
+    """The text with its loads and stores written out."""
+    text = _LOAD.sub(r"  \1.at = getelementptr \2, ptr \3, i64 \4\n  \1 = load \2, ptr \1.at", text)
+    count = 0
+
+    def stored(match: re.Match) -> str:
+        nonlocal count
+        count += 1
+        column, i, kind, x = match.groups()
+        at = f"{column}.to{count}"
+        return f"  {at} = getelementptr {kind}, ptr {column}, i64 {i}\n  store {kind} {x}, ptr {at}"
+
+    return _STORE.sub(stored, text)
+
+
+def _loop(name: str, arguments: str, body: str, down: bool = False, more: str = "") -> str:
+    """A function whose body runs for i = 0 ... n - 1, or the other way round.
+
+    body  ends by branching to %next; `more` are the blocks behind the loop's end, which returns
+    """
+    if down:
+        head = (
+            "  %j = phi i64 [%n, %entry], [%i, %next]\n  %left = icmp sgt i64 %j, 0\n"
+            "  br i1 %left, label %body, label %end\nbody:\n  %i = sub i64 %j, 1"
+        )
+        tail = "  br label %head"
+    else:
+        head = (
+            "  %i = phi i64 [0, %entry], [%i.next, %next]\n  %left = icmp slt i64 %i, %n\n"
+            "  br i1 %left, label %body, label %end\nbody:"
+        )
+        tail = "  %i.next = add i64 %i, 1\n  br label %head"
+    kind = "i64" if more else "void"
+    return f"""
+define {kind} @{name}({arguments}, i64 %n) nounwind {{
+entry:
+  br label %head
+head:
+{head}
+{body}
+next:
+{tail}
+end:
+{more or "  ret void"}
+}}
+"""
+
+
+# The operands %a and %b of slot %i, where %two tells whether there is a second one.
+_OPERANDS = """\
+  %a.w = i32 %first[%i]
+  %a = zext i32 %a.w to i64
+  %b.w = i32 %second[%i]
+  %b.z = zext i32 %b.w to i64
+  %b = select i1 %two, i64 %b.z, i64 %a"""
+
+_ARITY = """\
+  %c = i8 %code[%i]
+  %c.i = zext i8 %c to i64
+  %arity.c = i8 %arity[%c.i]"""
+
+_PREPARE = [
+    _loop(
+        "need",
+        "ptr %code, ptr %first, ptr %second, ptr %arity, ptr %live",
+        f"""\
+{_ARITY}
+  %leaf = icmp eq i8 %arity.c, 0
+  br i1 %leaf, label %next, label %look
+look:
+  %known = icmp ule i8 %arity.c, 2
+  %two = icmp eq i8 %arity.c, 2
+{_OPERANDS}
+  %a.ok = icmp ult i64 %a, %i
+  %b.ok = icmp ult i64 %b, %i
+  %both = and i1 %a.ok, %b.ok
+  %absent = icmp slt i32 %b.w, 0
+  %as.many = xor i1 %two, %absent
+  %fine = and i1 %both, %as.many
+  %ok = and i1 %fine, %known
+  br i1 %ok, label %mark, label %bad
+mark:
+  %alive = i8 %live[%i]
+  %a.l = i8 %live[%a]
+  %a.n = or i8 %a.l, %alive
+  %live[%a] = i8 %a.n
+  %b.l = i8 %live[%b]
+  %b.n = or i8 %b.l, %alive
+  %live[%b] = i8 %b.n
+  br label %next""",
+        down=True,
+        more="  ret i64 -1\nbad:\n  ret i64 %i",
+    ),
+    _loop(
+        "classify",
+        "ptr %code, ptr %first, ptr %second, ptr %arity, ptr %live, ptr %kind, ptr %count",
+        f"""\
+{_ARITY}
+  %leaf = icmp eq i8 %arity.c, 0
+  %alive = i8 %live[%i]
+  %dead = icmp eq i8 %alive, 0
+  %none = or i1 %leaf, %dead
+  br i1 %none, label %put, label %look
+look:
+  %two = icmp eq i8 %arity.c, 2
+{_OPERANDS}
+  %a.c = i8 %code[%a]
+  %a.number = icmp eq i8 %a.c, 1
+  %a.add = select i1 %a.number, i8 32, i8 0
+  %b.c = i8 %code[%b]
+  %b.number = icmp eq i8 %b.c, 1
+  %b.fixed = and i1 %b.number, %two
+  %b.add = select i1 %b.fixed, i8 64, i8 0
+  %k.a = add i8 %c, %a.add
+  %k.b = add i8 %k.a, %b.add
+  br label %put
+put:
+  %k = phi i8 [0, %body], [%k.b, %look]
+  %kind[%i] = i8 %k
+  %k.i = zext i8 %k to i64
+  %k.count = i64 %count[%k.i]
+  %k.more = add i64 %k.count, 1
+  %count[%k.i] = i64 %k.more
+  br label %next""",
+    ),
+    _loop(
+        "gather",
+        "ptr %x, ptr %slots, ptr %out",
+        """\
+  %s.w = i32 %slots[%i]
+  %s = zext i32 %s.w to i64
+  %v = double %x[%s]
+  %out[%i] = double %v
+  br label %next""",
+    ),
+    _loop(
+        "scatter",
+        "ptr %x, ptr %slots, ptr %out",
+        """\
+  %s.w = i32 %slots[%i]
+  %s = zext i32 %s.w to i64
+  %v = double %x[%i]
+  %out[%s] = double %v
+  br label %next""",
+    ),
+]
+
+_SORT = [
+    _loop(
+        "level",
+        "ptr %kind, ptr %first, ptr %second, ptr %levels, ptr %count",
+        """\
+  %k = i8 %kind[%i]
+  %none = icmp eq i8 %k, 0
+  br i1 %none, label %put, label %look
+look:
+  %a.w = i32 %first[%i]
+  %a = zext i32 %a.w to i64
+  %b.w = i32 %second[%i]
+  %one = icmp slt i32 %b.w, 0
+  %b.z = zext i32 %b.w to i64
+  %b = select i1 %one, i64 %a, i64 %b.z
+  %a.level = i32 %levels[%a]
+  %b.level = i32 %levels[%b]
+  %a.higher = icmp sgt i32 %a.level, %b.level
+  %higher = select i1 %a.higher, i32 %a.level, i32 %b.level
+  %above = add i32 %higher, 1
+  br label %put
+put:
+  %l = phi i32 [0, %body], [%above, %look]
+  %levels[%i] = i32 %l
+  %l.i = zext i32 %l to i64
+  %l.count = i32 %count[%l.i]
+  %l.more = add i32 %l.count, 1
+  %count[%l.i] = i32 %l.more
+  br label %next""",
+    ),
+    _loop(
+        "by_kind",
+        "ptr %kind, ptr %begin, ptr %order",
+        """\
+  %k = i8 %kind[%i]
+  %k.i = zext i8 %k to i64
+  %p = i64 %begin[%k.i]
+  %p.next = add i64 %p, 1
+  %begin[%k.i] = i64 %p.next
+  %s = trunc i64 %i to i32
+  %order[%p] = i32 %s
+  br label %next""",
+    ),
+    _loop(
+        "by_level",
+        "ptr %order, ptr %levels, ptr %begin, ptr %place",
+        """\
+  %s.w = i32 %order[%i]
+  %s = zext i32 %s.w to i64
+  %l = i32 %levels[%s]
+  %l.i = zext i32 %l to i64
+  %p = i32 %begin[%l.i]
+  %p.next = add i32 %p, 1
+  %begin[%l.i] = i32 %p.next
+  %place[%s] = i32 %p
+  br label %next""",
+    ),
+    _loop(
+        "arrange",
+        "ptr %kind, ptr %first, ptr %second, ptr %place, ptr %kind.out, ptr %a.out, ptr %b.out",
+        """\
+  %p.w = i32 %place[%i]
+  %p = zext i32 %p.w to i64
+  %k = i8 %kind[%i]
+  %kind.out[%p] = i8 %k
+  %none = icmp eq i8 %k, 0
+  br i1 %none, label %next, label %look
+look:
+  %a.w = i32 %first[%i]
+  %a = zext i32 %a.w to i64
+  %b.w = i32 %second[%i]
+  %one = icmp slt i32 %b.w, 0
+  %b.z = zext i32 %b.w to i64
+  %b = select i1 %one, i64 %a, i64 %b.z
+  %a.place = i32 %place[%a]
+  %b.place = i32 %place[%b]
+  %a.out[%p] = i32 %a.place
+  %b.out[%p] = i32 %b.place
+  br label %next""",
+    ),
+    """
+define i64 @divide(ptr %kind, ptr %ends, i64 %start, ptr %begins, ptr %kinds, i64 %n) nounwind {
+entry:
+  br label %head
+head:
+  %i = phi i64 [%start, %entry], [%i.next, %next]
+  %g = phi i64 [0, %entry], [%g.next, %next]
+  %l = phi i64 [0, %entry], [%l.next, %next]
+  %before = phi i8 [0, %entry], [%k, %next]
+  %left = icmp slt i64 %i, %n
+  br i1 %left, label %body, label %end
+body:
+  %k = i8 %kind[%i]
+  %stop.w = i32 %ends[%l]
+  %stop = zext i32 %stop.w to i64
+  %over = icmp eq i64 %i, %stop
+  %over.i = zext i1 %over to i64
+  %l.next = add i64 %l, %over.i
+  %other = icmp ne i8 %k, %before
+  %new = or i1 %other, %over
+  br i1 %new, label %put, label %next
+put:
+  %begin = trunc i64 %i to i32
+  %begins[%g] = i32 %begin
+  %kinds[%g] = i8 %k
+  %g.more = add i64 %g, 1
+  br label %next
+next:
+  %g.next = phi i64 [%g, %body], [%g.more, %put]
+  %i.next = add i64 %i, 1
+  br label %head
+end:
+  %last = trunc i64 %n to i32
+  %begins[%g] = i32 %last
+  ret i64 %g
+}
+""",
+    """
+define i64 @join(ptr %begins, ptr %kinds, ptr %least, i64 %n) nounwind {
+entry:
+  br label %head
+head:
+  %i = phi i64 [0, %entry], [%i.next, %next]
+  %g = phi i64 [0, %entry], [%g.next, %next]
+  %before = phi i8 [0, %entry], [%kind, %next]
+  %begin = i32 %begins[%i]
+  %left = icmp slt i64 %i, %n
+  br i1 %left, label %body, label %end
+body:
+  %i.next = add i64 %i, 1
+  %stop = i32 %begins[%i.next]
+  %size = sub i32 %stop, %begin
+  %k = i8 %kinds[%i]
+  %k.i = zext i8 %k to i64
+  %least.k = i32 %least[%k.i]
+  %small = icmp ult i32 %size, %least.k
+  %flag = select i1 %small, i8 -128, i8 0
+  %kind = or i8 %k, %flag
+  %same = icmp eq i8 %kind, %before
+  %goes.on = and i1 %same, %small
+  br i1 %goes.on, label %next, label %put
+put:
+  %begins[%g] = i32 %begin
+  %kinds[%g] = i8 %kind
+  %g.more = add i64 %g, 1
+  br label %next
+next:
+  %g.next = phi i64 [%g, %body], [%g.more, %put]
+  br label %head
+end:
+  %begins[%g] = i32 %begin
+  ret i64 %g
+}
+""",
+]
+
+_RUN = "ptr %table, ptr %first, ptr %second, ptr %values, ptr %gradients"
+_CALL = (
+    "  %run = ptr %table[%k.i]\n  call void %run(ptr %first, ptr %second, ptr %values,"
+    " ptr %gradients, i64 %begin, i64 %middle, i64 %stop)\n  br label %next"
+)
+
+_STRETCH = f"""\
+  %begin.w = i32 %begins[%i]
+  %begin = zext i32 %begin.w to i64
+  %after = add i64 %i, 1
+  %stop.w = i32 %begins[%after]
+  %stop = zext i32 %stop.w to i64
+  %size = sub i64 %stop, %begin
+  %rest = urem i64 %size, LANES
+  %whole = sub i64 %stop, %rest
+  %flagged = i8 %kinds[%i]
+  %ordered = icmp slt i8 %flagged, 0
+  %middle = select i1 %ordered, i64 %begin, i64 %whole
+  %k = and i8 %flagged, 127
+  %k.i = zext i8 %k to i64
+{_CALL}"""
+
+_PASS_UP = f"""
+define void @pass_up(ptr %unused, ptr %kinds, {_RUN}, i64 %n) nounwind {{
+entry:
+  br label %head
+head:
+  %begin = phi i64 [0, %entry], [%stop, %next]
+  %left = icmp slt i64 %begin, %n
+  br i1 %left, label %body, label %end
+body:
+  %k = i8 %kinds[%begin]
+  %k.i = zext i8 %k to i64
+  br label %grow
+grow:
+  %reached = phi i64 [%begin, %body], [%stop, %look]
+  %stop = add i64 %reached, 1
+  %inside = icmp slt i64 %stop, %n
+  br i1 %inside, label %look, label %found
+look:
+  %other = i8 %kinds[%stop]
+  %same = icmp eq i8 %other, %k
+  br i1 %same, label %grow, label %found
+found:
+  %leaf = icmp eq i8 %k, 0
+  br i1 %leaf, label %next, label %call
+call:
+{_CALL.replace("%middle", "%begin")}
+next:
+  br label %head
+end:
+  ret void
+}}
+"""
+
+_PASS_DOWN = f"""
+define void @pass_down(ptr %unused, ptr %kinds, {_RUN}, i64 %n) nounwind {{
+entry:
+  br label %head
+head:
+  %stop = phi i64 [%n, %entry], [%begin, %next]
+  %left = icmp sgt i64 %stop, 0
+  br i1 %left, label %body, label %end
+body:
+  %last = sub i64 %stop, 1
+  %k = i8 %kinds[%last]
+  %k.i = zext i8 %k to i64
+  br label %grow
+grow:
+  %begin = phi i64 [%last, %body], [%lower, %look]
+  %inside = icmp sgt i64 %begin, 0
+  br i1 %inside, label %look, label %found
+look:
+  %lower = sub i64 %begin, 1
+  %other = i8 %kinds[%lower]
+  %same = icmp eq i8 %other, %k
+  br i1 %same, label %grow, label %found
+found:
+  %leaf = icmp eq i8 %k, 0
+  br i1 %leaf, label %next, label %call
+call:
+{_CALL.replace("%middle", "%begin")}
+next:
+  br label %head
+end:
+  ret void
+}}
+"""
+
+
+# What stands in a table for kinds whose operands want no gradient.
+_NOTHING = """
+define void @nothing(ptr %a, ptr %b, ptr %v, ptr %g, i64 %begin, i64 %middle, i64 %end) nounwind {
+  ret void
+}
+"""
+
+
+def sweeps(lanes: int) -> tuple[str, ...]:
+    """The texts: what every tape needs, sorting, running; vectors have `lanes` elements."""
+    arguments = f"ptr %begins, ptr %kinds, {_RUN}"
+    stretch = _STRETCH.replace("LANES", str(lanes))
+    prepare = [*_PREPARE, _PASS_UP, _PASS_DOWN, _NOTHING]
+    run = [_loop("up", arguments, stretch), _loop("down", arguments, stretch, down=True)]
+    return tuple(expanded("".join(part)) for part in (prepare, [*_SORT, *run]))
