@@ -146,6 +146,8 @@ def address_of(array: np.ndarray) -> int:
 
 
 class Member(ctypes.Structure):
+    """CPython's PyMemberDef: an attribute at an offset."""
+
     _fields_ = [
         ("name", ctypes.c_char_p),
         ("type", ctypes.c_int),
@@ -156,10 +158,14 @@ class Member(ctypes.Structure):
 
 
 class Slot(ctypes.Structure):
+    """CPython's PyType_Slot: a function of a type."""
+
     _fields_ = [("slot", ctypes.c_int), ("value", ctypes.c_void_p)]
 
 
 class Spec(ctypes.Structure):
+    """CPython's PyType_Spec: what a type is made from."""
+
     _fields_ = [
         ("name", ctypes.c_char_p),
         ("size", ctypes.c_int),
