@@ -27,6 +27,7 @@ LAYERS = [
         "export",
         "viz",
         "scalar",
+        "micrograd",
         "cli",
         "__main__",
         "demo",

@@ -10,7 +10,16 @@ tensor([2., 4.])
 
 from __future__ import annotations
 
+import importlib as _importlib
 import sys as _sys
+from typing import TYPE_CHECKING as _TYPE_CHECKING, Any as _Any
+
+if _TYPE_CHECKING:
+    from .scalar import (
+        ReferenceVariable as ReferenceVariable,
+        ValueStorage as ValueStorage,
+        Variable as Variable,
+    )
 
 from . import data as data, errors as errors, nn as nn, optim as optim, viz as viz
 from .autodiff.backward import backward as _backward
@@ -249,6 +258,18 @@ _METHODS = {
 }
 for _name, _method in _METHODS.items():
     setattr(Tensor, _name, _method)
+
+# loaded when first asked for, since they need LLVM
+_LATER = {"ReferenceVariable": "scalar", "ValueStorage": "scalar", "Variable": "scalar"}
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(_importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = found
+    return found
+
 
 __version__ = "0.1.0"
 

@@ -1,7 +1,11 @@
 """Differentiable operations of the user's own: `Function` and `@op`.
 
 Both take NumPy bodies or bodies written with sg operations.  A body with sg operations can be
-differentiated any number of times; one with NumPy once.  May import the floor and ops.
+differentiated any number of times; one with NumPy once.  While a function is captured for
+`sg.compile`, a body with sg operations is recorded along with the rest, and the operation's node
+has the results as further inputs: they take its place once the derivatives are made.
+
+May import the floor and ops.
 """
 
 from __future__ import annotations
@@ -13,10 +17,12 @@ import numpy as np
 
 from ..config import capturing, grad_mode, modes
 from ..errors import CaptureError, GradientError, UsageError, user_site
+from ..graph.apply import apply
 from ..graph.node import NO_ATTRS, Node, leaf
 from ..graph.op import Op
 from ..ops.declare import as_tensor, zeros_of
-from ..ops.stop import items
+from ..ops.movement import broadcast_to
+from ..ops.stop import detach, items
 from ..tensor import Tensor
 
 
@@ -30,7 +36,7 @@ class Context:
         self.needs_input_grad = needs_input_grad
         """For each argument of forward, whether its gradient is asked for."""
         self._saved: tuple = ()
-        self._known: dict[int, Tensor] = {}  # inputs and outputs as they are on the graph
+        self._known: dict[int, Any] = {}  # inputs and outputs as they are on the graph
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Keep tensors or arrays for backward, where `saved` returns them."""
@@ -43,18 +49,34 @@ class Context:
         Inputs and outputs are on the graph, so backward can be differentiated in turn.  What
         forward computed in between is not: a second derivative through it raises.
         """
-        return tuple(self._known.get(id(x), x) for x in self._saved)
+        return tuple(self._on_graph(x) for x in self._saved)
 
     saved_tensors = saved
 
-    def _link(self, mine: dict[int, Tensor], inputs: tuple[Tensor, ...]) -> None:
-        self._known = mine
+    def _on_graph(self, x: Any) -> Any:
+        if isinstance(x, tuple):  # the results of an operation with several
+            return tuple(self._on_graph(y) for y in x)
+        return self._known.get(id(x), x)
+
+    def _link(self, known: dict[int, Any], inputs: tuple[Tensor, ...]) -> None:
+        self._known = known
         for x in self._saved:
-            if id(x) not in mine and isinstance(x, (Tensor, np.ndarray)):
-                value = x.node.value if isinstance(x, Tensor) else x
-                if value is not None and value.dtype.kind in "fV":
-                    between = Node(_between, tuple(i.node for i in inputs), NO_ATTRS, value, True)
-                    mine[id(x)] = Tensor(between)
+            array = isinstance(x, (Tensor, np.ndarray)) and id(x) not in known
+            if array and x.dtype.kind in "fV":
+                known[id(x)] = _computed_between(inputs, as_tensor(x))
+
+
+# -- records -------------------------------------------------------------------------------------
+
+
+def _computed_between(inputs: tuple[Tensor, ...], x: Tensor) -> Tensor:
+    """A value that forward computed from its inputs, on the graph."""
+    source = x.node if modes.capture is None else modes.capture.enter(x)
+    node = Node(_between, (*(i.node for i in inputs), source), NO_ATTRS, source.value, True)
+    if modes.capture is None or node.value is not None:
+        return Tensor(node)
+    node.type = source.type
+    return modes.capture.adopt(node)
 
 
 def _no_second_derivative(*_: Any, **__: Any) -> Any:
@@ -64,19 +86,47 @@ def _no_second_derivative(*_: Any, **__: Any) -> Any:
     )
 
 
+def _between_of_examples(batched: tuple[bool, ...], *xs: Tensor) -> Tensor:
+    size = next(x.shape[0] for x, b in zip(xs, batched) if b)
+    value = xs[-1] if batched[-1] else broadcast_to(xs[-1], (size, *xs[-1].shape))
+    return apply(_between, (*xs[:-1], value))
+
+
 _between = Op(
     "between",
-    value=_no_second_derivative,
-    type=_no_second_derivative,
+    value=lambda *xs: xs[-1],
+    type=lambda *types: types[-1],
     pullback=_no_second_derivative,
     pushforward=_no_second_derivative,
+    batch=_between_of_examples,
+    family="inlined",
 )
+
+
+def _no_derivative_of_numpy(*_: Any, call: Call) -> Any:
+    raise GradientError(
+        "second derivative through a Function that computes with NumPy; write forward and backward"
+        " with sg operations"
+    )
 
 
 def _record(name: str, again: Any, pullback: Any) -> Op:
     """A record without value and type rule, which nobody asks for: `again` makes the nodes."""
     unused = _no_second_derivative
     return Op(name, value=unused, type=unused, pullback=pullback, again=again)
+
+
+def _inlined_record(name: str, pullback: Any) -> Op:
+    """A record of nodes that have the results of the body behind their inputs."""
+
+    def results(*xs: Any, call: Call) -> Any:
+        found = xs[len(call.places) :]
+        return found if call.several else found[0]
+
+    return Op(name, value=results, type=results, pullback=pullback, family="inlined")
+
+
+# -- operations ----------------------------------------------------------------------------------
 
 
 class Function:
@@ -88,8 +138,8 @@ class Function:
     backward(ctx, *gradients)       one gradient for each positional argument of forward: a
                                     tensor, an array, or None where there is none
 
-    In forward the tape is off.  Called without any tensor, apply just computes and returns what
-    forward returns.
+    In forward the tape is off, and arguments stay as they are.  Called without any tensor, apply
+    just computes and returns what forward returns.
 
     >>> import slotgrad as sg
     >>> class Cube(sg.Function):
@@ -106,12 +156,16 @@ class Function:
     """
 
     _op: Op
+    _inlined_op: Op
     _backward_op: Op
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._op = _record(cls.__name__, cls._again, cls._pullback)
-        cls._backward_op = _record(f"{cls.__name__}.backward", cls._backward_again, None)
+        cls._inlined_op = _inlined_record(cls.__name__, cls._pullback)
+        cls._backward_op = _record(
+            f"{cls.__name__}.backward", cls._backward_again, _no_derivative_of_numpy
+        )
 
     @staticmethod
     def forward(ctx: Context, *args: Any, **kwargs: Any) -> Any:
@@ -135,26 +189,39 @@ class Function:
     @classmethod
     def _again(cls, *tensors: Tensor, call: Call) -> Any:
         """Run forward and make the node."""
+        capture = modes.capture
         tracked = modes.grad and any(x.requires_grad for x in tensors)
-        nodes = tuple(modes.capture.enter(x) if modes.capture else x.node for x in tensors)
-        inner = tuple(Tensor(n) if modes.capture else detached(x) for n, x in zip(nodes, tensors))
+        needs = [tracked and x.requires_grad for x in tensors]
+        nodes = tuple(capture.enter(x) if capture else x.node for x in tensors)
         run = Call(call.args, call.kwargs, call.places)
-        node = Node(cls._op, nodes, {"call": run}, None, tracked)
-        node.site = user_site()
+        begin, before = Node(None, (), NO_ATTRS, None, False).id, _overwritten()
         try:
-            run.forward(cls, inner, [tracked and x.requires_grad for x in tensors])
-        except CaptureError:  # a NumPy body: it runs once there are values
+            run.forward(cls, tuple(map(_argument, tensors, nodes, needs)), needs)
+        except CaptureError as error:  # a NumPy body: it runs once there are values
+            if any(n.id < begin for n in _overwritten() - before):
+                raise CaptureError(  # a part of its work is recorded already
+                    f"{cls.__name__}.forward: changes a tensor from outside (the key of sg.random"
+                    " is one), then asks for a value while a function is captured; ask first, or"
+                    f" compute with sg operations. {error}"
+                ) from error
+            node = Node(cls._op, nodes, {"call": run}, None, tracked, user_site())
             node.type = cls._types_of_a_run_on_ones(tensors, call)
+            return _finished(node)
+        if tracked or capture:
+            run.refuse_changed_arguments(cls.__name__)
+        results = tuple(as_tensor(y) for y in run.results)
+        if not tracked:
+            return results if run.several else results[0]
+        op = cls._op
+        if capture and not capture.per_example:
+            op, nodes = cls._inlined_op, (*nodes, *(capture.enter(y) for y in results))
+        node = Node(op, nodes, {"call": run}, None, tracked, user_site())
+        if capture is None:
+            values = tuple(y.node.value for y in results)
+            node.value = values if run.several else values[0]
         else:
-            results = tuple(as_tensor(y) for y in run.results)
-            if not tracked:
-                return results if run.several else results[0]
-            if modes.capture is None:
-                values = tuple(y.node.value for y in results)
-                node.value = values if run.several else values[0]
-            else:
-                types = tuple(y.node.type for y in results)
-                node.type = types if run.several else types[0]
+            types = tuple(y.node.type for y in results)
+            node.type = types if run.several else types[0]
         return _finished(node)
 
     @classmethod
@@ -169,12 +236,9 @@ class Function:
     @classmethod
     def _pullback(cls, g: Any, out: Any, *inputs: Tensor, call: Call) -> tuple:
         gs = g if isinstance(g, tuple) else (g,)
-        if call.ctx is None:  # recorded from a NumPy body: backward runs once there are values
-            types = tuple(x.node.type for x in inputs)
-            nodes = tuple(modes.capture.enter(x) for x in (*inputs, *gs))
-            node = Node(cls._backward_op, nodes, {"call": call}, None, False, user_site())
-            node.type = types if len(types) > 1 else types[0]
-            found = _finished(node)
+        inputs = inputs[: len(call.places)]
+        if call.ctx is None:  # recorded from a NumPy body
+            found = cls._backward_again(*inputs, *gs, call=call)
             return found if isinstance(found, tuple) else (found,)
         outs = out if isinstance(out, tuple) else (out,)
         call.link(inputs, outs)
@@ -196,20 +260,43 @@ class Function:
 
     @classmethod
     def _backward_again(cls, *tensors: Tensor, call: Call) -> Any:
-        """Run forward and backward on values: one gradient for each tensor of forward."""
-        count = len(call.places)
+        """Run forward and backward once there are values: a gradient for each tensor of forward."""
+        capture, count = modes.capture, len(call.places)
         inputs, gs = tensors[:count], tensors[count:]
-        run = Call(call.args, call.kwargs, call.places)
-        run.forward(cls, tuple(detached(x) for x in inputs), [True] * count)
-        with grad_mode(False):
-            found = cls._gradients(run, inputs, gs)
-        filled = tuple(zeros_of(x) if g is None else g for g, x in zip(found, inputs))
-        return filled if count > 1 else filled[0]
+        nodes = tuple(capture.enter(x) if capture else x.node for x in tensors)
+        tracked = modes.grad and any(x.requires_grad for x in tensors)
+        node = Node(cls._backward_op, nodes, {"call": call}, None, tracked, user_site())
+        if capture is None:
+            run = Call(call.args, call.kwargs, call.places)
+            run.forward(cls, tuple(map(detached, inputs)), [True] * count)
+            with grad_mode(False):
+                found = cls._gradients(run, inputs, gs)
+            values = tuple(
+                (zeros_of(x) if g is None else g).node.value for g, x in zip(found, inputs)
+            )
+            node.value = values if count > 1 else values[0]
+        else:
+            types = tuple(x.node.type for x in inputs)
+            node.type = types if count > 1 else types[0]
+        return _finished(node)
+
+
+def _argument(x: Tensor, node: Node, tracked: bool) -> Tensor:
+    """An argument as forward sees it: the value of `x`, which `node` stands for, off the tape."""
+    if modes.capture is None:
+        return detached(x)
+    return detach(x) if tracked else Tensor(node)
 
 
 def detached(x: Tensor) -> Tensor:
     """The value of `x` under a node of its own."""
     return Tensor(leaf(x._value("a Function's forward")))
+
+
+def _overwritten() -> set[Node]:
+    """The nodes whose tensors were changed in place so far, as far as the capture knows."""
+    known = modes.capture is not None and not modes.capture.per_example
+    return set(modes.capture.overwritten) if known else set()
 
 
 def _finished(node: Node) -> Any:
@@ -227,6 +314,7 @@ class Call:
         self.places = places
         self.ctx: Context | None = None
         self.inner: tuple = ()  # the tensors as forward saw them
+        self._entered: tuple = ()  # and their nodes
         self.results: tuple = ()  # the results as forward returned them
         self.several = False
 
@@ -239,6 +327,7 @@ class Call:
             args[place] = x
         asked = dict(zip(self.places, needs))
         ctx = Context(tuple(asked.get(i, False) for i in range(len(args))))
+        entered = tuple(x.node for x in tensors)
         with grad_mode(False):
             result = function.forward(ctx, *args, **self.kwargs)
         self.several = isinstance(result, tuple)
@@ -247,11 +336,21 @@ class Call:
             raise UsageError(
                 f"{function.__name__}.forward: returned None; expected a tensor or an array"
             )
-        self.ctx, self.inner = ctx, tensors
+        self.ctx, self.inner, self._entered = ctx, tensors, entered
+
+    def refuse_changed_arguments(self, name: str) -> None:
+        """Raise if forward changed an argument in place, which no tape would notice."""
+        for place, x, node in zip(self.places, self.inner, self._entered):
+            if x.node is not node:
+                raise UsageError(
+                    f"{name}.forward: changed argument {place} in place; work on a copy of it:"
+                    " x = x.clone()"
+                )
 
     def link(self, inputs: tuple[Tensor, ...], outs: tuple[Tensor, ...]) -> None:
         """Let the context's saved values be those on the graph, for second derivatives."""
-        known = {id(mine): on_graph for mine, on_graph in zip(self.results, outs)}
+        known: dict[int, Any] = {id(given): given for given in self.args}
+        known |= {id(mine): on_graph for mine, on_graph in zip(self.results, outs)}
         known |= {id(mine): on_graph for mine, on_graph in zip(self.inner, inputs)}
         if self.ctx is not None:
             self.ctx._link(known, inputs)

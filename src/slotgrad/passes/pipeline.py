@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..graph.region import Region, verify
+from .inline import inline
 from .share import share
 from .simplify import simplify
 
 Pass = Callable[[Region], Region]
 
 PASSES: tuple[Pass, ...] = (
+    inline,  # bodies of the user's operations, for the rest to work on
     simplify,  # algebra and constants; leaves equal nodes behind,
     share,  # which become one; that can make neighbours cancel,
     simplify,  # so once more

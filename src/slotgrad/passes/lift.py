@@ -1,0 +1,385 @@
+"""lift: scalars to arrays.
+
+A program that computes with single numbers mostly does the same thing many times: its operations
+fall into families (see families.py), and a family is one operation on arrays if its operands lie
+regularly.
+
+    1. Each family's results are an array, in the order in which they were recorded.
+    2. The operands of a family are arrays of places in other families' results.  Places that count
+       in even steps are a strided view (see affine.py), others are gathered; steps of 0 are
+       broadcasting.
+    3. A sum of many terms is cut into runs of terms from one family: sums over axes.  Where that
+       family multiplies and is used for nothing else, the run is a sum of products: a matrix
+       product, if each factor has an axis of its own.
+    4. What comes out (see arrays.py) applies the library's operations to tensors.  It is an
+       ordinary function of two vectors, which the rest of the library differentiates and compiles.
+
+    lifted = lift(code, first, second, values, outputs)
+    lifted(variables, data)           # the outputs, for tensors of
+    values[lifted.variables]          # and
+    values[lifted.data]
+    vjp(lambda v: lifted(v, data), variables)    # and how to pull cotangents back
+
+Numbers on the tape are data, so that a tape recorded anew with other numbers needs no other
+program, as long as `lifted.holds(values)`.  May import the floor, kernel.scalars and the passes
+it is made of.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..kernel.scalars import CODES, FIRST_OPERATION, LEAF, NUMBER, code_of, name_of
+from .affine import Affine, affine, fits, row_major, sizes_of
+from .arrays import GROUP, Assumed, Group, Lifted, Operand, Source, Term
+from .families import ADD, Family, families, sums
+
+VARIABLES, DATA = 0, 1  # numbers of the first sources
+MUL, POW = code_of["mul"], code_of["pow"]
+FEW_TERMS = 4  # terms that are added one by one; more are worth a sum over an axis
+FEW_PRODUCTS = 2  # runs of products that are worth an operation each, however short
+LONG_RUN = 4  # terms in a run that is worth an operation
+MOST_RUNS = 16
+MOST_GROUPS = 512
+
+_OPERATION = 2.5e-9  # seconds on the tape, value and derivatives, roughly
+
+Run = list[np.ndarray]  # terms of a sum: slots for (element, term), an array for each factor
+
+
+@dataclass
+class _Located:
+    """Slots for (element, term), their places in a source, and the places in affine form.
+
+    Data have no places yet; not all places have a form.
+    """
+
+    slots: np.ndarray
+    source: Source
+    places: np.ndarray | None
+    form: Affine | None
+
+
+class _Lifting:
+    """The sources of all slots, and the groups that have been described."""
+
+    def __init__(self, code: np.ndarray, values: np.ndarray, is_variable: np.ndarray) -> None:
+        self.code = code
+        self.values = values
+        self.variables = Source("variables", (int(is_variable.sum()),))
+        self.data = Source("data", (0,))
+        self.sources: list[Source] = [self.variables, self.data]
+        self.home = np.full(code.size, DATA, np.int32)  # number of the source
+        self.home[is_variable] = VARIABLES
+        self.place = np.zeros(code.size, np.int64)  # in the source
+        self.place[is_variable] = np.arange(self.variables.size)
+        self.family: dict[int, Family] = {}  # those with a source of their own, by number
+        self.groups: list[Group] = []
+        self.located: dict[int, _Located] = {}  # by id of the array, which it holds
+        self.laid_out: list[np.ndarray] = []  # slots of the data, in order
+        self.known_blocks: dict[bytes, int] = {}
+        self.equal: list[tuple[np.ndarray, np.ndarray]] = []  # numbers that must be equal
+        self.fixed: list[int] = []  # numbers that must stay
+        self.bits = values.view(np.int64)
+
+    # -- families to groups ------------------------------------------------------------------------
+
+    def enter(self, family: Family) -> None:
+        """Give a family its source.  Products that are only added up may never need it."""
+        group = Group(name_of(family.code), (family.slots.size,), slots=family.slots)
+        number = len(self.sources)
+        self.sources.append(group)
+        self.home[family.slots] = number
+        self.place[family.slots] = np.arange(family.slots.size)
+        self.family[number] = family
+        if not self.only_added(family):
+            self.describe(number)
+
+    def only_added(self, family: Family) -> bool:
+        goal = family.consumer
+        return family.code == MUL and goal is not None and goal.code == ADD
+
+    def describe(self, number: int) -> None:
+        """Find the terms of a group."""
+        group = self.sources[number]
+        if not isinstance(group, Group) or group.terms:
+            return
+        family = self.family[number]
+        if family.code == ADD:
+            runs = self.runs(family.operands)
+        else:
+            runs = [[column[:, None]] for column in family.operands.T]
+        group.shape, group.terms = self.terms(family.slots.size, runs)
+        self.located.clear()
+        if family.code == POW:
+            self.fix(group.terms[1].factors[0])
+        self.groups.append(group)
+
+    def fix(self, operand: Operand) -> None:
+        """Take a single number as known: powers with known exponents are simpler."""
+        if operand.source is self.data and math.prod(operand.shape) == 1:
+            assert isinstance(operand.places, Affine)
+            slot = int(self.laid_out_slots()[operand.places.offset])
+            if self.code[slot] == NUMBER:
+                operand.number = float(self.values[slot])
+                self.fixed.append(slot)
+
+    # -- sums --------------------------------------------------------------------------------------
+
+    def runs(self, operands: np.ndarray) -> list[Run]:
+        """The terms of sums, a row for each sum, by source."""
+        homes = self.home[operands]
+        one = (homes == homes[0]).all(0)
+        head = np.where(one, homes[0], -1)
+        order = np.argsort(head, kind="stable")  # the order of terms is free
+        operands, head = operands[:, order], head[order]
+        starts = [0, *(np.flatnonzero(np.diff(head)) + 1).tolist(), head.size]
+        found: list[Run] = []
+        for start, end in zip(starts, starts[1:]):
+            found += self.span(int(head[start]), operands[:, start:end])
+        return found
+
+    def span(self, home: int, terms: np.ndarray) -> list[Run]:
+        """Runs of terms that come from one source (-1: from several)."""
+        family = self.family.get(home)
+        if family is None or not self.only_added(family):
+            return self.regular([terms], FEW_TERMS, FEW_TERMS) or [[terms]]
+        factors = [family.operands[self.place[terms], i] for i in (0, 1)]
+        found = self.regular(factors, 1, FEW_PRODUCTS)
+        if found is None and any(self.is_regular(x) for x in factors):
+            found = [factors]  # the other one is gathered
+        if found is None:
+            self.describe(home)
+            found = [[terms]]
+        return found
+
+    def regular(self, factors: list[np.ndarray], shortest: int, most: int) -> list[Run] | None:
+        """One run or several, the places of each in even steps; None if there is no such order.
+
+        shortest   terms that are worth a run
+        most       runs that need not be long
+        """
+        width = factors[0].shape[1]
+        if width >= shortest and all(self.is_regular(x) for x in factors):
+            return [factors]
+        changes = np.zeros(max(width - 1, 0), bool)
+        steps = np.zeros((len(factors), max(width - 1, 0)), np.int64)
+        for i, x in enumerate(factors):
+            if (self.home[x] == DATA).all():
+                continue  # data are laid out as needed
+            ahead = np.diff(self.position(x), axis=1)
+            steps[i] = ahead[0]
+            changes |= (ahead != ahead[0]).any(0)
+        found, start = [], 0
+        while start < width:
+            same = (steps[:, start:] == steps[:, start : start + 1]).all(0) & ~changes[start:]
+            end = start + 1 + (int(np.argmin(same)) if not same.all() else same.size)
+            if end - start < shortest:
+                end = start + 1
+            found.append([x[:, start:end] for x in factors])
+            start = end
+            if len(found) > max(most, min(width // LONG_RUN, MOST_RUNS)):
+                return None
+        return found
+
+    def is_regular(self, slots: np.ndarray) -> bool:
+        """Whether the places of the slots make a view."""
+        homes = self.home[slots]
+        if (homes != homes[0, 0]).any():
+            return False
+        x = self.locate(slots)
+        if x.places is None or x.form is None:
+            return x.places is None
+        whole = sizes_of({*x.form.cuts, slots.shape[1]}) is not None
+        return whole and fits(x.form, x.source.size)
+
+    def position(self, slots: np.ndarray) -> np.ndarray:
+        """Places, told apart by their sources."""
+        return self.home[slots].astype(np.int64) << 32 | self.place[slots]
+
+    # -- places ------------------------------------------------------------------------------------
+
+    def terms(self, size: int, runs: Sequence[Run]) -> tuple[tuple[int, ...], list[Term]]:
+        """Axes for `size` elements that suit all operands, and the operands over them."""
+        outer = {size}
+        found: list[tuple[set[int], list[_Located]]] = []
+        for run in runs:
+            width = run[0].shape[1]
+            inner, factors = {width}, []
+            for slots in run:
+                x = self.locate(slots)
+                agreed = x.form and _agree(x.form, width, outer, inner)
+                if agreed:
+                    outer, inner = agreed
+                factors.append(x if agreed else replace(x, form=None))
+            found.append((inner, factors))
+        shape = sizes_of(outer) or ()
+        terms = []
+        for inner, factors in found:
+            axes = sizes_of(inner) or ()
+            terms.append(Term([self.over((*shape, *axes), x) for x in factors], axes))
+        return shape, terms
+
+    def over(self, sizes: tuple[int, ...], x: _Located) -> Operand:
+        """Located slots over axes."""
+        if x.places is None:
+            return self.lay_out(x.slots.reshape(sizes))
+        if x.form is not None and fits(x.form.over(sizes), x.source.size):
+            return Operand(x.source, x.form.over(sizes))
+        return Operand(x.source, _without_repeats(x.places.reshape(sizes)))
+
+    def locate(self, slots: np.ndarray) -> _Located:
+        """The source of slots and their places there; looked up once for each array."""
+        found = self.located.get(id(slots))
+        if found is None:
+            source, places = self.find(slots.reshape(-1))
+            form = None if places is None else affine(places)
+            form = form and _in_axes_of(source, form)
+            found = self.located[id(slots)] = _Located(slots, source, places, form)
+        return found
+
+    def find(self, slots: np.ndarray) -> tuple[Source, np.ndarray | None]:
+        """The source of slots, and where in it they are; data have no places yet."""
+        homes = self.home[slots]
+        home = int(homes[0])
+        if (homes == home).all():
+            self.describe(home)
+            return self.sources[home], None if home == DATA else self.place[slots]
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(homes)) + 1])
+        if starts.size <= MOST_RUNS:
+            parts = [self.operand(part) for part in np.split(slots, starts[1:])]
+            return Source("joined", (slots.size,), parts), np.arange(slots.size)
+        return self.join(slots, homes)
+
+    def join(self, slots: np.ndarray, homes: np.ndarray) -> tuple[Source, np.ndarray]:
+        """All sources of some slots one behind the other, and the places there."""
+        begins = np.zeros(len(self.sources), np.int64)
+        places = self.place[slots]
+        parts: list[Operand] = []
+        begin = 0
+        for home in np.unique(homes).tolist():
+            begins[home] = begin
+            mine = homes == home
+            used, places[mine] = np.unique(slots[mine], return_inverse=True)
+            parts.append(self.operand(used))
+            begin += used.size
+        return Source("joined", (begin,), parts), places + begins[homes]
+
+    def operand(self, slots: np.ndarray) -> Operand:
+        """Slots as a vector."""
+        return self.terms(slots.size, [[slots[:, None]]])[1][0].factors[0]
+
+    def lay_out(self, slots: np.ndarray) -> Operand:
+        """Data in the order in which they are read, those that repeat along an axis only once."""
+        kept = slots
+        for axis in range(slots.ndim):
+            begin = kept.take([0], axis)
+            if self.same_data(kept, begin).all():
+                kept = begin
+        if kept.size < slots.size:
+            full = np.broadcast_to(kept, slots.shape)
+            other = full != slots
+            if other.any():
+                self.equal.append((slots[other], full[other]))
+        key = kept.tobytes()
+        if key not in self.known_blocks:
+            self.known_blocks[key] = self.data.size
+            self.laid_out.append(kept.reshape(-1))
+            self.data.shape = (self.data.size + kept.size,)
+        strides = [s if n > 1 else 0 for n, s in zip(kept.shape, row_major(kept.shape))]
+        return Operand(self.data, Affine(self.known_blocks[key], slots.shape, tuple(strides)))
+
+    def same_data(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Where slots are one and the same, or numbers of equal value."""
+        numbers = (self.code[x] == NUMBER) & (self.code[y] == NUMBER)
+        return (x == y) | numbers & (self.bits[x] == self.bits[y])
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def laid_out_slots(self) -> np.ndarray:
+        return _joined(self.laid_out)
+
+    def lifted(self, variables: np.ndarray, outputs: np.ndarray) -> Lifted:
+        """All of it, with the slots of the variables."""
+        result = self.operand(outputs)
+        fixed = np.array(self.fixed, np.int64)
+        ones, others = (_joined([pair[i] for pair in self.equal]) for i in (0, 1))
+        assumed = Assumed(ones, others, fixed, self.bits[fixed])
+        inputs = self.variables, self.data
+        return Lifted(inputs, variables, self.laid_out_slots(), self.groups, result, assumed)
+
+
+def _joined(slots: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.zeros(0, np.int64), *slots])
+
+
+def _in_axes_of(source: Source, form: Affine) -> Affine:
+    """A view of a whole source in the source's own axes; other forms as they are."""
+    whole = form.offset == 0 and form.sizes == (source.size,) and form.strides == (1,)
+    return form.over(source.shape) if whole else form
+
+
+def _agree(
+    form: Affine, width: int, outer: set[int], inner: set[int]
+) -> tuple[set[int], set[int]] | None:
+    """The cuts of elements and of terms, with those of the form; None where they do not fit."""
+    cuts = {*form.cuts, width}
+    wider = outer | {c // width for c in cuts if c >= width}
+    deeper = inner | {c for c in cuts if c <= width}
+    fit = all(sizes_of(c) is not None for c in (cuts, wider, deeper))
+    return (wider, deeper) if fit else None
+
+
+def _without_repeats(places: np.ndarray) -> np.ndarray:
+    """An array of places with size 1 along the axes where it does not change."""
+    for axis in range(places.ndim):
+        begin = places.take([0], axis)
+        if (places == begin).all():
+            places = begin
+    return places
+
+
+def lift(
+    code: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    values: np.ndarray,
+    outputs: np.ndarray,
+    variables: np.ndarray | None = None,
+    always: bool = False,
+) -> Lifted | None:
+    """The array program that computes slots of a tape.
+
+    code, first, second, values   the columns of the tape
+    outputs                       slots to compute
+    variables                     the leaves that derivatives may be asked for; default: all
+    always                        lift also what would not be twice as fast as the tape itself
+
+    Returns None where lifting does not pay: the tape falls into too many array operations, or too
+    much would have to be gathered; and for operations that have no code of ours.
+    """
+    if int(code.max(initial=0)) >= FIRST_OPERATION + len(CODES):
+        return None
+    outputs = np.asarray(outputs, np.int64)
+    ops = sums(code, first, second, outputs)
+    seconds = np.count_nonzero(code >= FIRST_OPERATION) * _OPERATION
+    most = MOST_GROUPS if always else min(MOST_GROUPS, int(seconds / GROUP / 2))
+    found = families(ops, outputs, most)
+    if found is None:
+        return None
+    is_variable = np.zeros(code.size, bool)
+    for slots in (outputs, *[f.operands for f in found]):
+        is_variable[slots] = True
+    is_variable &= code == LEAF
+    if variables is not None:
+        is_variable &= np.isin(np.arange(code.size), variables)
+    lifting = _Lifting(code, values, is_variable)
+    for family in found:
+        lifting.enter(family)
+    lifted = lifting.lifted(np.flatnonzero(is_variable), outputs)
+    needed = sum(f.slots.size * max(1, f.operands.shape[1] - 1) for f in found)
+    return lifted if always or 2 * lifted.seconds < needed * _OPERATION else None

@@ -1,0 +1,117 @@
+"""The tier of regular giants: array code, once a thread has made it.
+
+Until then, and for what array code does not tell (the values and gradients of slots that are no
+outputs), the interpreter runs.  May import the back end, autodiff, compile and scalar.interpreted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autodiff.transforms import vjp
+from ..compile import compile as compiled
+from ..passes.lift import lift
+from ..tensor import Tensor
+from .interpreted import Interpreted
+
+
+class Lifting:
+    """Runs columns on the interpreter, and as array code once that is there.
+
+    values   the column of values: what the numbers among them are decides what can be shared
+    """
+
+    def __init__(
+        self,
+        code: np.ndarray,
+        first: np.ndarray,
+        second: np.ndarray,
+        values: np.ndarray,
+        outputs: Sequence[int],
+    ) -> None:
+        self._plain = Interpreted(code, first, second, outputs)
+        self._outputs = np.array(outputs, np.int64)
+        self._arrays: Arrays | None = None
+        self._seeds: np.ndarray | None = None  # of the last backward, if array code did it
+        self._forward_by_arrays = False
+        columns = [x.copy() for x in (code, first, second, values)]  # recording may go on
+        self._maker = threading.Thread(target=self._make, args=columns, name="slotgrad-lift")
+        self._maker.start()
+
+    def _make(self, *columns: np.ndarray) -> None:
+        lifted = lift(*columns, self._outputs)
+        if lifted is not None:
+            arrays = Arrays(lifted)
+            arrays.gradient(columns[3], np.zeros(len(self._outputs)))  # compiles
+            self._arrays = arrays
+
+    def wait(self) -> bool:
+        """Wait for the array code; returns whether there is any."""
+        self._maker.join()
+        return self._arrays is not None
+
+    def forward(self, values: np.ndarray) -> None:
+        """Compute the values of operations."""
+        arrays = self._arrays
+        self._forward_by_arrays = arrays is not None
+        if arrays is None:
+            self._plain.forward(values)
+        else:
+            values[self._outputs] = arrays.value(values)
+
+    def backward(self, values: np.ndarray, gradients: np.ndarray) -> None:
+        """Carry the gradients of the outputs to the leaves."""
+        arrays = self._arrays
+        if arrays is None or not self._forward_by_arrays:
+            self._seeds = None
+            self._plain.backward(values, gradients)
+            return
+        self._seeds = gradients[self._outputs]
+        gradients[arrays.variables] += arrays.gradient(values, self._seeds)
+
+    def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
+        """Bring what the last runs computed to its slots; array code does not tell, so run again."""
+        if self._forward_by_arrays:
+            self._plain.forward(values)
+            if self._seeds is not None:
+                own = np.zeros_like(gradients)
+                own[self._outputs] = self._seeds
+                self._plain.backward(values, own)
+        self._plain.settle(values, gradients)
+        self._forward_by_arrays, self._seeds = False, None
+
+    def forget(self) -> None:
+        """Drop the gradients that were not brought to their slots."""
+        self._seeds = None
+        self._plain.forget()
+
+
+class Arrays:
+    """A lifted tape as two compiled functions of the leaves and of what else it reads."""
+
+    def __init__(self, lifted: Any) -> None:
+        self.variables = lifted.variables
+        self._data = lifted.data
+        self._given = np.empty(self.variables.size), np.empty(self._data.size)
+
+        def pulled(variables: Tensor, data: Tensor, seeds: Tensor) -> Tensor:
+            return vjp(lambda v: lifted(v, data), variables)[1](seeds)[0]
+
+        self._value: Callable[..., Tensor] = compiled(lifted.__call__)
+        self._pulled: Callable[..., Tensor] = compiled(pulled)
+
+    def _inputs(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        variables, data = self._given
+        return values.take(self.variables, out=variables), values.take(self._data, out=data)
+
+    def value(self, values: np.ndarray) -> np.ndarray:
+        """The outputs."""
+        return self._value(*self._inputs(values)).numpy()
+
+    def gradient(self, values: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        """What the gradients of the outputs give for the variables."""
+        return self._pulled(*self._inputs(values), seeds).numpy()

@@ -1,0 +1,253 @@
+"""Straight code: a small scalar graph as native code without loops, one instruction a node.
+
+    void forward(ptr values)                  computes the slots of operations
+    void backward(ptr values, ptr gradients)  adds to the gradients of leaves, reads those of
+                                              outputs, and writes those of all other operations
+
+>>> import numpy as np
+>>> code = np.array([LEAF, LEAF, code_of["add"], code_of["mul"]], np.uint8)  # (a + b) * a
+>>> first, second = np.array([-1, -1, 0, 2], np.int32), np.array([-1, -1, 1, 0], np.int32)
+>>> f = Straight(code, first, second, outputs=[3])
+>>> values, gradients = np.array([2.0, 3.0, 0.0, 0.0]), np.array([0.0, 0.0, 0.0, 1.0])
+>>> f.forward(values)
+>>> f.backward(values, gradients)
+>>> values, gradients
+(array([ 2.,  3.,  5., 10.]), array([7., 2., 2., 1.]))
+
+The nodes are divided into functions, since the time that LLVM takes grows faster than a function
+does; inside of one, values and gradients are in registers where they can.  May
+import the floor and the back end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import float64
+from ..kernel.scalars import FIRST_OPERATION, LEAF, NUMBER, code_of as code_of, name_of
+from ..runtime.host import host
+from ..runtime.layout import address_of
+from ..runtime.llvm import compile_text
+from ..runtime.rules import contributions, needs, value
+from ..targets.vector import Module, Value, Vector
+
+_NODES = 64  # of a function
+_SHORT = 8  # instructions; longer expressions are functions, which are called
+_Forward = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+_Backward = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+
+Expression = Callable[..., list[Any]]  # (k, *values) -> values
+
+
+class Straight:
+    """Runs a tape whose columns are given; slots that no operation makes are leaves.
+
+    outputs   slots whose gradients come from outside
+    """
+
+    def __init__(
+        self, code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Iterable[int]
+    ) -> None:
+        text = _Writer(code, first, second, outputs).text()
+        library = compile_text(text)
+        self._forward = _Forward(library.address("forward"))
+        self._backward = _Backward(library.address("backward"))
+        self._addresses: tuple[Any, ...] = (None, 0, None, 0)  # of the arrays of the last call
+
+    def forward(self, values: np.ndarray) -> None:
+        """Compute the slots of operations."""
+        held, at, *rest = self._addresses
+        if values is not held:
+            at = address_of(values)
+            self._addresses = values, at, *rest
+        self._forward(at)
+
+    def backward(self, values: np.ndarray, gradients: np.ndarray) -> None:
+        """Carry the gradients of the outputs to all slots."""
+        held, at, held_too, at_too = self._addresses
+        if values is not held or gradients is not held_too:
+            at, at_too = address_of(values), address_of(gradients)
+            self._addresses = values, at, gradients, at_too
+        self._backward(at, at_too)
+
+    def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
+        """All results are where they belong."""
+
+    def forget(self) -> None:
+        """All gradients are where they belong."""
+
+
+class _Writer:
+    def __init__(
+        self, code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Iterable[int]
+    ) -> None:
+        self.nodes = np.flatnonzero(code >= FIRST_OPERATION).tolist()
+        self.code = {i: int(code[i]) for i in self.nodes}
+        self.operands = {
+            i: [s for s in (int(first[i]), int(second[i])) if s >= 0] for i in self.nodes
+        }
+        read = {s for operands in self.operands.values() for s in operands}
+        self.numbers = {s for s in read if code[s] == NUMBER}
+        # slots whose gradients are in memory already; more follow as they are stored
+        self.begun = {*outputs, *(s for s in read if code[s] == LEAF)}
+        self.module = Module(host())
+        self.calls: dict[str, list[str] | None] = {}
+
+    def text(self) -> str:
+        parts = [self.nodes[i : i + _NODES] for i in range(0, len(self.nodes), _NODES)]
+        ups = [self._up(number, nodes) for number, nodes in enumerate(parts)]
+        downs = [self._down(number, parts[number]) for number in reversed(range(len(parts)))]
+        self._function("forward", ["values"], [f"call void @{f}(ptr %values)" for f in ups])
+        self._function(
+            "backward",
+            ["values", "gradients"],
+            [f"call void @{f}(ptr %values, ptr %gradients)" for f in downs],
+        )
+        return self.module.text
+
+    def _function(self, name: str, arrays: list[str], lines: list[str], kind: str = "") -> None:
+        parameters = ", ".join(f"ptr noalias %{array}" for array in arrays)
+        body = "\n".join(lines)
+        text = (
+            f"define {kind}void @{name}({parameters}) nounwind {{\nentry:\n{body}\nret void\n}}\n"
+        )
+        self.module.define(name, lambda: text)
+
+    # -- values --------------------------------------------------------------------------------
+
+    def _up(self, number: int, nodes: list[int]) -> str:
+        """The function that computes some nodes."""
+        k = Vector(self.module, 1)
+        known: dict[int, Value] = {}
+        for i in nodes:
+            known[i] = self._value(k, known, i)
+            k.store(known[i], float64, "%values", str(i))
+        name = f"up{number}"
+        self._function(name, ["values"], k.lines, "internal ")
+        return name
+
+    def _value(self, k: Vector, known: dict[int, Value], i: int) -> Value:
+        """What a node computes."""
+        code = self.code[i]
+
+        def rule(k: Vector, *given: Any) -> list[Any]:
+            return [value(k, code, *given)]
+
+        xs: list[Value | None] = [self._read(k, known, slot) for slot in self.operands[i]]
+        return self._apply(k, name_of(code), rule, xs)[0]
+
+    @staticmethod
+    def _read(k: Vector, known: dict[int, Value], slot: int) -> Value:
+        if slot not in known:
+            known[slot] = k.load(float64, "%values", str(slot))
+        return known[slot]
+
+    # -- gradients -----------------------------------------------------------------------------
+
+    def _down(self, number: int, nodes: list[int]) -> str:
+        """The function that carries the gradients of some nodes to their operands."""
+        k = Vector(self.module, 1)
+        known: dict[int, Value] = {}
+        sums: dict[int, Value] = {}  # what is not in memory yet
+
+        def total(slot: int) -> Value | None:
+            """The gradient so far, which is in memory then."""
+            found = sums.pop(slot, None)
+            if slot in self.begun:
+                before = k.load(float64, "%gradients", str(slot))
+                if found is None:
+                    return before
+                found = before + found
+            if found is not None:
+                k.store(found, float64, "%gradients", str(slot))
+                self.begun.add(slot)
+            return found
+
+        for i in reversed(nodes):
+            g = total(i)
+            if g is None:  # nothing that is differentiated depends on it
+                k.store(k.constant(0.0, float64), float64, "%gradients", str(i))
+                continue
+            for slot, more in self._contributions(k, known, i, g):
+                sums[slot] = sums[slot] + more if slot in sums else more
+        for slot in list(sums):
+            total(slot)
+        name = f"down{number}"
+        self._function(name, ["values", "gradients"], k.lines, "internal ")
+        return name
+
+    def _contributions(
+        self, k: Vector, known: dict[int, Value], i: int, g: Value
+    ) -> list[tuple[int, Value]]:
+        """What the operands of a node get, by slot."""
+        code, operands = self.code[i], self.operands[i]
+        wanted = tuple(j for j, slot in enumerate(operands) if slot not in self.numbers)
+        if not wanted:
+            return []
+        read = needs(code, wanted)
+        out = self._read(k, known, i) if "out" in read else None
+        xs = [self._read(k, known, s) if "xy"[j] in read else None for j, s in enumerate(operands)]
+        name = f"{name_of(code)}.gradient{''.join(map(str, wanted))}"
+
+        def rule(k: Vector, *given: Any) -> list[Any]:
+            return contributions(k, code, *given, wanted=wanted)
+
+        found = self._apply(k, name, rule, [g, out, *xs])
+        return [(operands[j], x) for j, x in zip(wanted, found)]
+
+    # -- long expressions ----------------------------------------------------------------------
+
+    def _apply(
+        self, k: Vector, name: str, rule: Expression, given: list[Value | None]
+    ) -> list[Value]:
+        """The expressions of a rule, written here or called where they are long."""
+        if name not in self.calls:
+            self.calls[name] = self._functions(name, rule, [x is not None for x in given])
+        functions = self.calls[name]
+        if functions is None:
+            return rule(k, *given)
+        arguments = []
+        for x in given:
+            if x is not None:
+                lane = k.fresh()
+                k.line(f"{lane} = extractelement {x}, i32 0")
+                arguments.append(f"double {lane}")
+        found = []
+        for function in functions:
+            result = k.fresh()
+            k.line(f"{result} = call double @{function}({', '.join(arguments)})")
+            found.append(k.splat(result, float64))
+        return found
+
+    def _functions(self, name: str, rule: Expression, given: list[bool]) -> list[str] | None:
+        """The names of functions for the expressions of a rule; None if they are short.
+
+        Two lanes hold the same, since LLVM cannot pass the mask of one lane to a function.
+        """
+        results, trial = self._evaluated(rule, given)
+        if len(trial.lines) <= _SHORT + 2 * sum(given):  # those make vectors of the parameters
+            return None
+        made = []
+        for number in range(len(results)):
+            results, k = self._evaluated(rule, given)
+            k.line(f"%result = extractelement {results[number]}, i32 0")
+            parameters = ", ".join(f"double %x{j}" for j, there in enumerate(given) if there)
+            lines = "\n".join(k.lines)
+            function = f"{name}.{number}"
+            text = (
+                f"define internal double @{function}({parameters}) noinline nounwind {{\nentry:\n"
+                f"{lines}\n  ret double %result\n}}\n"
+            )
+            self.module.define(function, partial(str, text))
+            made.append(function)
+        return made
+
+    def _evaluated(self, rule: Expression, given: list[bool]) -> tuple[list[Value], Vector]:
+        k = Vector(self.module, 2)
+        xs = [k.splat(f"%x{j}", float64) if there else None for j, there in enumerate(given)]
+        return rule(k, *xs), k

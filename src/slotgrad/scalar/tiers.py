@@ -1,0 +1,59 @@
+"""What runs a scalar graph, chosen by its size; the caller does not notice.
+
+    Straight      up to STRAIGHT operations: native code of its own, an instruction a node
+    Lifting       any size: as array code where that pays, and until it is there and where it
+                  does not by the interpreter
+
+All have `forward(values)` and `backward(values, gradients)` over arrays by slot.  `forward` reads
+leaves and numbers and writes the outputs; `backward` reads the gradients of the outputs and adds to
+those of leaves.  What both compute beyond that is in the arrays once `settle` was called.
+
+Loads LLVM.  May import the floor and the back end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from ..kernel.scalars import FIRST_OPERATION
+from .interpreted import Interpreted
+from .lifted import Lifting
+from .straight import Straight
+
+STRAIGHT = 2000  # operations, at most
+SMALL = 1000  # operations, at most, of what is not worth lifting
+
+
+class Tier(Protocol):
+    """See the module."""
+
+    def forward(self, values: np.ndarray) -> None:
+        """Compute the values of operations."""
+
+    def backward(self, values: np.ndarray, gradients: np.ndarray) -> None:
+        """Carry the gradients of the outputs to the leaves."""
+
+    def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
+        """Bring what the last runs computed to its slots."""
+
+    def forget(self) -> None:
+        """Drop the gradients that were not brought to their slots."""
+
+
+def tier(
+    code: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    values: np.ndarray,
+    outputs: Sequence[int],
+) -> Tier:
+    """What runs these columns."""
+    count = np.count_nonzero(code >= FIRST_OPERATION)
+    if count <= STRAIGHT:
+        return Straight(code, first, second, outputs)
+    if count <= SMALL:
+        return Interpreted(code, first, second, outputs)
+    return Lifting(code, first, second, values, outputs)
