@@ -29,6 +29,11 @@ class Interpreted:
         self._values, self._gradients = np.zeros(machine.count), np.empty(machine.count)
         self._unsettled = [False, False]  # values, gradients
 
+    @property
+    def hidden(self) -> bool:
+        """Whether gradients of the last backward are not in their slots yet."""
+        return self._unsettled[1]
+
     def forward(self, values: np.ndarray) -> None:
         """Compute the values of operations."""
         self._values[: len(self._given)] = values[self._given]

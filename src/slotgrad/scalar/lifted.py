@@ -38,21 +38,29 @@ class Lifting:
         self._arrays: Arrays | None = None
         self._seeds: np.ndarray | None = None  # of the last backward, if array code did it
         self._forward_by_arrays = False
-        columns = [x.copy() for x in (code, first, second, values)]  # recording may go on
+        columns = tuple(x.copy() for x in (code, first, second, values))  # recording may go on
         self._maker = threading.Thread(target=self._make, args=columns, name="slotgrad-lift")
         self._maker.start()
 
-    def _make(self, *columns: np.ndarray) -> None:
-        lifted = lift(*columns, self._outputs)
+    def _make(
+        self, code: np.ndarray, first: np.ndarray, second: np.ndarray, values: np.ndarray
+    ) -> None:
+        lifted = lift(code, first, second, values, self._outputs)
         if lifted is not None:
             arrays = Arrays(lifted)
-            arrays.gradient(columns[3], np.zeros(len(self._outputs)))  # compiles
+            arrays.value(values)  # compiles
+            arrays.gradient(values, np.zeros(len(self._outputs)))
             self._arrays = arrays
 
     def wait(self) -> bool:
         """Wait for the array code; returns whether there is any."""
         self._maker.join()
         return self._arrays is not None
+
+    @property
+    def hidden(self) -> bool:
+        """Whether gradients of the last backward are not in their slots yet."""
+        return self._seeds is not None or self._plain.hidden
 
     def forward(self, values: np.ndarray) -> None:
         """Compute the values of operations."""
@@ -74,7 +82,7 @@ class Lifting:
         gradients[arrays.variables] += arrays.gradient(values, self._seeds)
 
     def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
-        """Bring what the last runs computed to its slots; array code does not tell, so run again."""
+        """Bring what the last runs computed to its slots: array code does not tell, run again."""
         if self._forward_by_arrays:
             self._plain.forward(values)
             if self._seeds is not None:

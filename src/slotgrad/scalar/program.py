@@ -60,6 +60,11 @@ class Program:
             step.backward(values, gradients)
             step.settle(values, gradients)
 
+    @property
+    def hidden(self) -> bool:
+        """Whether gradients of the last backward are not in their slots yet."""
+        return any(step.hidden for step in self.steps)
+
     def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
         """Bring all that the last runs computed to its slots."""
         for step in self.steps:
@@ -77,6 +82,8 @@ class OneSlot:
     def __init__(self, tape: Tape, slot: int) -> None:
         self.tape = tape
         self.slot = slot
+
+    hidden = False
 
     def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
         """All results are where they belong."""

@@ -30,6 +30,10 @@ SMALL = 1000  # operations, at most, of what is not worth lifting
 class Tier(Protocol):
     """See the module."""
 
+    @property
+    def hidden(self) -> bool:
+        """Whether gradients of the last backward are not in their slots yet."""
+
     def forward(self, values: np.ndarray) -> None:
         """Compute the values of operations."""
 

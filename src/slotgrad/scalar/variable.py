@@ -30,7 +30,7 @@ anew by each backward.  May import the floor, autodiff, kernel.scalars and the r
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,10 @@ class ValueStorage:
         self._recent: Program | None = None  # compiled last
         self._last: Program | None = None  # ran last: may have results that are not in their slots
         self._changes = 0  # of values and targets
+        self._clean = True  # no gradients but those of variables and outputs were ever set
+        self._variables = np.empty(0, np.int64)  # their slots, while so much was recorded:
+        self._recorded = 0
+        self._stepped: tuple = (None, 0, None)  # variables, their number and slots
 
     def __len__(self) -> int:
         return self.tape.count
@@ -91,14 +95,44 @@ class ValueStorage:
 
     def _settle(self) -> None:
         if self._last is not None:
+            self._clean = self._clean and not self._last.hidden
             self._last.settle(self.tape.values, self._all_gradients())
 
     def zero_gradients(self) -> None:
         """Set all gradients to 0, also those that were set from outside."""
         if self._last is not None:
             self._last.forget()
+        if self._clean:
+            if self._recorded != self.tape.count:
+                self._recorded = self.tape.count
+                self._variables = np.flatnonzero(self.tape.first[: self.tape.count] < 0)
+            gradients = self._all_gradients()
+            gradients[self._variables] = 0.0
+            gradients[list(self._seeds)] = 0.0
+        else:
+            self._gradients.fill(0.0)
+            self._clean = True
         self._seeds.clear()
-        self._gradients.fill(0.0)
+
+    def gradient_step(self, learning_rate: float, variables: Sequence[Variable]) -> None:
+        """value -= learning_rate * gradient, for some variables at once.
+
+        >>> storage = ValueStorage()
+        >>> x, y = Variable(storage, value=3.0), Variable(storage, value=1.0)
+        >>> x.gradient, y.gradient = 2, 4
+        >>> storage.gradient_step(0.5, [x, y])
+        >>> x.value, y.value
+        (2.0, -1.0)
+        """
+        rate = _rate(learning_rate)
+        if self._stepped[0] is not variables or self._stepped[1] != len(variables):
+            for x in variables:
+                x._must_be_variable("gradient_step")
+            slots = np.array([x.slot for x in variables], np.int64)
+            self._stepped = variables, len(variables), slots
+        slots = self._stepped[2]
+        self.tape.values[slots] -= rate * self._all_gradients()[slots]
+        self._changes += 1
 
     # -- running -------------------------------------------------------------------------------
 
@@ -169,6 +203,7 @@ class ValueStorage:
                 " first: f.gradient = 1"
             )
         program.backward(self.tape.values, gradients)
+        self._clean = self._clean and program.hidden
 
     # -- custom operations ---------------------------------------------------------------------
 
@@ -299,16 +334,14 @@ class Variable(Recorded):
                     " outside once it is compiled: call .compile() first"
                 )
             storage._seeds[slot] = number
-        storage._settle()
+            if storage._last is not None and storage._last.hidden:
+                storage._settle()
         storage._all_gradients()[slot] = number
 
     def gradient_step(self, learning_rate: float) -> None:
         """value -= learning_rate * gradient."""
         self._must_be_variable("gradient_step")
-        rate = _number(learning_rate, "learning_rate")
-        if math.isnan(rate):
-            raise OptionError("gradient_step: got nan as learning_rate; expected a number")
-        self.tape.values[self.slot] -= rate * self.gradient
+        self.tape.values[self.slot] -= _rate(learning_rate) * self.gradient
         self.tape.owner._changes += 1
 
     def _is_variable(self) -> bool:
@@ -385,3 +418,10 @@ def _number(x: Any, what: str) -> float:
     if number is None:
         raise UsageError(f"{what}: got {type(x).__name__}; expected a number")
     return number
+
+
+def _rate(learning_rate: float) -> float:
+    rate = _number(learning_rate, "learning_rate")
+    if math.isnan(rate):
+        raise OptionError("gradient_step: got nan as learning_rate; expected a number")
+    return rate
