@@ -668,3 +668,31 @@ def test_what_does_not_belong_together():
         y.storage.compile(x)
     with pytest.raises(UsageError, match="got no formula"):
         x.storage.compile()
+
+
+def test_an_operation_of_ones_own_called_with_variables_keeps_its_derivative():
+    @sg.op
+    def half(x, y):
+        return x * y
+
+    @half.backward
+    def _(g, out, x, y):
+        return 10 * g, 20 * g  # not what differentiating the body would give
+
+    class Double(sg.Function):
+        @staticmethod
+        def forward(ctx, x, factor=2.0):
+            return x * factor
+
+        @staticmethod
+        def backward(ctx, g):
+            return 5 * g
+
+    storage = ValueStorage()
+    x, y = Variable(storage, value=3.0), Variable(storage, value=4.0)
+    f = half(x, y) + Double.apply(x, factor=7.0)
+    f.compile()
+    f.forward()
+    f.gradient = 1
+    f.backward()
+    assert (f.value, x.gradient, y.gradient) == (33, 15, 20)

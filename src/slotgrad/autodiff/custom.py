@@ -11,6 +11,7 @@ May import the floor and ops.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -182,6 +183,9 @@ class Function:
         """The result of forward, tracked if an argument requires gradients."""
         places = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
         if not places:
+            for a in args:  # scalars of a storage, which record the call
+                if hasattr(type(a), "__slotgrad_call__"):
+                    return a.__slotgrad_call__(partial(cls.apply, **kwargs), *args)
             return cls.forward(Context((False,) * len(args)), *args, **kwargs)
         call = Call(args, kwargs, tuple(places))
         return cls._again(*[args[i] for i in places], call=call)

@@ -223,7 +223,7 @@ class ValueStorage:
         ...     return 3 * x * x * g
         >>> storage = ValueStorage()
         >>> x = Variable(storage)
-        >>> f = storage.apply(cube, x) + 1
+        >>> f = storage.apply(cube, x) + 1  # or cube(x) + 1
         >>> f.compile()
         >>> x.value = 2
         >>> f.forward()
@@ -337,6 +337,10 @@ class Variable(Recorded):
             if storage._last is not None and storage._last.hidden:
                 storage._settle()
         storage._all_gradients()[slot] = number
+
+    def __slotgrad_call__(self, function: Callable[..., Any], *operands: Any) -> Variable:
+        """What an operation of the user's own does when it is called with variables."""
+        return self.storage.apply(function, *operands)
 
     def gradient_step(self, learning_rate: float) -> None:
         """value -= learning_rate * gradient."""
