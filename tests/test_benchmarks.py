@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks import calls, functions, gemm, start, steps
+from benchmarks import calls, functions, gemm, scalars, start, steps
 from benchmarks.case import OURS, PEERS, Ahead, Row, Within, show, times
 from benchmarks.measure import (
     STATISTICS,
@@ -20,7 +20,8 @@ from benchmarks.measure import (
 )
 from benchmarks.report import chart, markdown, table
 
-CASES = [c for suite in (calls, steps, functions, gemm, start) for c in suite.CASES]
+SUITES = (calls, scalars, steps, functions, gemm, start)
+CASES = [c for suite in SUITES for c in suite.CASES]
 TINY = [
     calls.Formula(),
     calls.Chain(3),
@@ -30,6 +31,13 @@ TINY = [
     functions.Softmax(2, 5),
     gemm.Product(3, 5, 4, transpose_a=True),
     gemm.Product(3, 5, 4, transpose_b=True),
+    scalars.Demo(3),
+    scalars.Anew(3),
+    scalars.Random(10),
+    scalars.Random(3000),
+    scalars.Straight(10),
+    scalars.Recording(100),
+    scalars.FirstResult(3),
 ]
 ROWS = [
     Row("slow", 1, 2e-3, {"jax": 1e-3, "torch": 4e-3}, Ahead(2, "jax")),
@@ -53,6 +61,16 @@ def test_workers_take_turns_and_compute_the_same():
         assert row.ours > 0 and all(seconds > 0 for seconds in row.peers.values())
     products = [row for row in rows if row.work.startswith("gemm")]
     assert all(set(row.peers) == {"numpy", "peak"} for row in products)
+
+
+@pytest.mark.parametrize("count", [1, 10, 2500])
+def test_random_graphs_have_as_many_operations_as_they_say_and_need_all(count):
+    leaves, operations = scalars.graph(count)
+    assert len(operations) == count
+    results = range(len(leaves), len(leaves) + count)
+    read = {slot for _, *operands in operations for slot in operands}
+    assert set(results) - read == {results[-1]}
+    assert all(max(operands) < slot for slot, (_, *operands) in zip(results, operations))
 
 
 def test_an_error_in_a_worker_is_an_error_here():

@@ -9,6 +9,7 @@ the rest of kernel.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -27,6 +28,7 @@ CHEAP = {
     *("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_invert"),
 }
 MAX_NODES = 96  # in a loop
+MAX_SCALARS = 1024  # in code without a loop
 MAX_EPILOGUE = 24  # after a product
 MAX_ROW = 8192  # elements of a row that is walked more than once
 
@@ -185,7 +187,7 @@ class _Grouping:
             added = second.nodes if product is first.product else first.nodes
             if not all(self.continues(n, product) for n in added):
                 return False
-        elif count > MAX_NODES:
+        elif count > (MAX_NODES if math.prod(space) > 1 else MAX_SCALARS):
             return False
         inside = {*first.nodes, *second.nodes}
         if not all(self.aligned(n, inside, folds, space) for n in second.nodes if n is not product):

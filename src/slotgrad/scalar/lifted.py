@@ -14,9 +14,13 @@ import numpy as np
 
 from ..autodiff.transforms import vjp
 from ..compile import compile as compiled
+from ..kernel.scalars import FIRST_OPERATION
 from ..passes.lift import lift
 from ..tensor import Tensor
 from .interpreted import Interpreted
+
+
+WORTH_LIFTING = 1000  # operations
 
 
 class Lifting:
@@ -40,7 +44,9 @@ class Lifting:
         self._forward_by_arrays = False
         columns = tuple(x.copy() for x in (code, first, second, values))  # recording may go on
         self._maker = threading.Thread(target=self._make, args=columns, name="slotgrad-lift")
-        self._maker.start()
+        self._started = np.count_nonzero(code >= FIRST_OPERATION) >= WORTH_LIFTING
+        if self._started:
+            self._maker.start()
 
     def _make(
         self, code: np.ndarray, first: np.ndarray, second: np.ndarray, values: np.ndarray
@@ -54,7 +60,8 @@ class Lifting:
 
     def wait(self) -> bool:
         """Wait for the array code; returns whether there is any."""
-        self._maker.join()
+        if self._started:
+            self._maker.join()
         return self._arrays is not None
 
     @property

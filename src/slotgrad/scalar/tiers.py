@@ -19,12 +19,10 @@ from typing import Protocol
 import numpy as np
 
 from ..kernel.scalars import FIRST_OPERATION
-from .interpreted import Interpreted
 from .lifted import Lifting
 from .straight import Straight
 
 STRAIGHT = 2000  # operations, at most
-SMALL = 1000  # operations, at most, of what is not worth lifting
 
 
 class Tier(Protocol):
@@ -55,9 +53,6 @@ def tier(
     outputs: Sequence[int],
 ) -> Tier:
     """What runs these columns."""
-    count = np.count_nonzero(code >= FIRST_OPERATION)
-    if count <= STRAIGHT:
+    if np.count_nonzero(code >= FIRST_OPERATION) <= STRAIGHT:
         return Straight(code, first, second, outputs)
-    if count <= SMALL:
-        return Interpreted(code, first, second, outputs)
     return Lifting(code, first, second, values, outputs)

@@ -47,7 +47,8 @@ class LoopWriter:
         self.work = [self._needed(p) for p in reversed(range(self.phases))][::-1]
         wide = [n for n, level in self.level.items() if level == ELEMENT] or list(self.level)
         sizes = [computed(n.type.dtype).itemsize for n in (*wide, *loop.folds)]
-        self.k = Vector(module, module.host.vector_bytes // max(sizes))
+        width = module.host.vector_bytes if walk.shape else 16  # the shortest, for one element
+        self.k = Vector(module, width // max(sizes))
         self.nest = Nest(self.k, number)
         self.values: dict[Node, Value] = {}  # of the levels ONCE and ROW
         self.bases: dict[View, str] = {}  # where the row begins
