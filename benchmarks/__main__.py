@@ -9,12 +9,19 @@ from types import ModuleType
 
 from slotgrad.runtime.host import host
 
-from . import calls, functions, gemm, start, steps
+from . import calls, functions, gemm, scalars, start, steps
 from .case import PEERS, Row
 from .measure import Crew, Disturbance
 from .report import chart, line, markdown
 
-SUITES = {"calls": calls, "steps": steps, "functions": functions, "gemm": gemm, "start": start}
+SUITES = {
+    "calls": calls,
+    "scalars": scalars,
+    "steps": steps,
+    "functions": functions,
+    "gemm": gemm,
+    "start": start,
+}
 RESULTS = Path(__file__).with_name("results.md")
 QUIET = 0.05  # others' share of the cores that spoils nothing
 INTRODUCTION = """\
@@ -33,6 +40,9 @@ On {processor}: {versions}. {disturbance}
   are shown, but are no peers to be ahead of.
 - In matrix products slotgrad's kernel runs in a native loop, as inside a program, while the peers
   are called from Python: the small sizes tell what a call costs.
+- Times of random graphs are those of one operation and of its share of the gradient, called from
+  Python, or where it says so in a native loop around slotgrad's code. micrograd makes its graph
+  anew in each step; slotgrad does so where it says so, and else records once, as casadi does.
 - A first call is timed alone, in a fresh process that has loaded the packages (slotgrad's with
   LLVM) and made the weights: cold with nothing on disk, then with what another process has left
   there, slotgrad and jax alike. Eager peers do not compile and are left out.

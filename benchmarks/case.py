@@ -32,6 +32,7 @@ PEERS = {
     "torch": "torch",
     "numpy": "numpy",
     "casadi": "casadi",
+    "micrograd": "micrograd",
     "eager": "slotgrad",
     "peak": "slotgrad",
 }

@@ -19,7 +19,6 @@ from ..passes.lift import lift
 from ..tensor import Tensor
 from .interpreted import Interpreted
 
-
 WORTH_LIFTING = 1000  # operations
 
 

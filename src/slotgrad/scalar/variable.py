@@ -74,7 +74,10 @@ class ValueStorage:
 
     @property
     def values(self) -> np.ndarray:
-        """The values by slot, until more is recorded; those of variables may be written."""
+        """The values by slot, until more is recorded; those of variables may be written.
+
+        Call forward() after that: writing here is not noticed as setting `variable.value` is.
+        """
         self._settle()
         return self.tape.values[: self.tape.count]
 
