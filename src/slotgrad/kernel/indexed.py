@@ -137,30 +137,41 @@ def _known(index: View) -> np.ndarray | None:
     return np.ndarray(index.shape, index.dtype, flat, index.offset * size, strides).astype(np.int64)
 
 
+class _Made:
+    """What most of the statements have in common: they read x, write out and cannot fail."""
+
+    x: View
+    out: View
+    fails: ClassVar[bool] = False
+
+    @property
+    def reads(self) -> list[View]:
+        return [self.x]
+
+    @property
+    def writes(self) -> list[View]:
+        return [self.out]
+
+
 @dataclass
-class Gather:
+class Gather(_Made):
     """out = x at arrays of indices for `axes`; see `places`."""
 
     x: View
     indices: list[View]
     axes: tuple[int, ...]
     out: View
-    fails: ClassVar[bool] = False
 
     @property
     def reads(self) -> list[View]:
         return [self.x, *self.indices]
-
-    @property
-    def writes(self) -> list[View]:
-        return [self.out]
 
     def __str__(self) -> str:
         return f"gather {self.out.shape} from {self.x.shape} at {_listed(self.axes)}"
 
 
 @dataclass
-class Scatter:
+class Scatter(_Made):
     """out = x with v written ("set", the last wins) or added ("add") in its row-major order."""
 
     x: View
@@ -169,15 +180,10 @@ class Scatter:
     axes: tuple[int, ...]
     mode: str
     out: View
-    fails: ClassVar[bool] = False
 
     @property
     def reads(self) -> list[View]:
         return [self.x, self.v, *self.indices]
-
-    @property
-    def writes(self) -> list[View]:
-        return [self.out]
 
     @property
     def in_place(self) -> bool:
@@ -201,70 +207,47 @@ def _listed(axes: tuple[int, ...]) -> str:
 
 
 @dataclass
-class ArgReduce:
+class ArgReduce(_Made):
     """out = where the first "max" or "min" along axis `axis` is; nan is the best of all."""
 
     best: str
     x: View
     axis: int
     out: View
-    fails: ClassVar[bool] = False
-
-    @property
-    def reads(self) -> list[View]:
-        return [self.x]
-
-    @property
-    def writes(self) -> list[View]:
-        return [self.out]
 
     def __str__(self) -> str:
         return f"arg{self.best} {self.x.shape} over axis {self.axis}"
 
 
 @dataclass
-class Scan:
+class Scan(_Made):
     """out = the sums of the first 1, 2, ... elements of x along axis `axis`, in out's dtype."""
 
     x: View
     axis: int
     out: View
-    fails: ClassVar[bool] = False
-
-    @property
-    def reads(self) -> list[View]:
-        return [self.x]
-
-    @property
-    def writes(self) -> list[View]:
-        return [self.out]
 
     def __str__(self) -> str:
         return f"scan {self.x.shape} along axis {self.axis}"
 
 
 @dataclass
-class RandomBits:
+class RandomBits(_Made):
     """out = the uint32 numbers that a state, key and next block, determines."""
 
     state: View
     out: View
-    fails: ClassVar[bool] = False
 
     @property
     def reads(self) -> list[View]:
         return [self.state]
-
-    @property
-    def writes(self) -> list[View]:
-        return [self.out]
 
     def __str__(self) -> str:
         return f"random bits {self.out.shape}"
 
 
 @dataclass
-class Sort:
+class Sort(_Made):
     """out = the stable order of x along axis `axis`; nan is the largest.
 
     Scratch is twice the words of one line: key and index in one uint64, or each in its own.
@@ -275,16 +258,11 @@ class Sort:
     descending: bool
     out: View
     scratch: View
-    fails: ClassVar[bool] = False
 
     @staticmethod
     def parts(x: View, axis: int) -> int:
         """How many uint64 key and index take together."""
         return 1 if x.dtype.itemsize <= 4 and x.shape[axis] <= 2**32 else 2
-
-    @property
-    def reads(self) -> list[View]:
-        return [self.x]
 
     @property
     def writes(self) -> list[View]:
