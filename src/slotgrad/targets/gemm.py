@@ -317,17 +317,27 @@ class _Product:
             emit.store(value, emit.at(aside, place * emit.lanes))
         for i in emit.loop(0, tile.rows):
             row = emit.at(aside, emit.mul(i, vectors * emit.lanes))
-            self.store_row(
-                tile, i, [emit.load(emit.at(row, v * emit.lanes)) for v in range(vectors)]
-            )
+            if tile.masks[-1] is None:
+                for v in emit.loop(0, vectors):
+                    self.store_vector(tile, i, v, emit.load(emit.at(row, emit.mul(v, emit.lanes))))
+                continue
+            values = [emit.load(emit.at(row, v * emit.lanes)) for v in range(vectors)]
+            self.store_row(tile, i, values)
 
     def store_row(self, tile: _Tile, r: Index, values: list[str]) -> None:
         """One row of a tile."""
-        emit, ldc = self.emit, self.problem.ldc
-        row = emit.add(tile.row, r) if self.epilogue else 0
         for v, (value, mask) in enumerate(zip(values, tile.masks)):
-            last: str | None = value
-            if self.epilogue:
-                last = self.epilogue(emit, value, row, emit.add(tile.column, v * emit.lanes), mask)
-            if last is not None:
-                emit.store(last, emit.element(tile.c, r, ldc, v * emit.lanes), mask)
+            self.store_vector(tile, r, v, value, mask)
+
+    def store_vector(
+        self, tile: _Tile, r: Index, v: Index, value: str, mask: str | None = None
+    ) -> None:
+        """Vector v of row r of a tile."""
+        emit = self.emit
+        column = emit.mul(v, emit.lanes)
+        last: str | None = value
+        if self.epilogue:
+            row = emit.add(tile.row, r)
+            last = self.epilogue(emit, value, row, emit.add(tile.column, column), mask)
+        if last is not None:
+            emit.store(last, emit.element(tile.c, r, self.problem.ldc, column), mask)
