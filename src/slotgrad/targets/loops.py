@@ -9,7 +9,7 @@ floor, kernel, runtime and the writers of LLVM text.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -28,8 +28,28 @@ PIECES = 512, 4096  # elements of the pieces of a long row
 AGAIN = 3  # cheap nodes that are rather computed again than kept
 
 
+@dataclass
+class _Row:
+    """What is known while a row is being walked.
+
+    values   of the levels ONCE and ROW
+    bases    where the row begins in memory
+    kept     where on the stack a row of values is
+    vector   the values of level ELEMENT, if the row is one vector, which stays in registers
+    """
+
+    values: dict[Node, Value] = field(default_factory=dict)
+    bases: dict[View, str] = field(default_factory=dict)
+    kept: dict[Node, str] = field(default_factory=dict)
+    vector: dict[Node, Value] = field(default_factory=dict)
+
+
 class LoopWriter:
-    """Writes the body of one loop."""
+    """Writes the body of one loop.
+
+    Rows that are walked several times go in pairs: while one waits for its lanes to be combined,
+    the other is walked.
+    """
 
     def __init__(self, loop: Loop, module: Module, number: dict[Buffer, int]) -> None:
         self.loop = loop
@@ -43,17 +63,18 @@ class LoopWriter:
         self.phase: dict[Node, int] = {}
         self._classify()
         self.phases = 1 + max(self.phase.values(), default=0)
-        self.kept: dict[Node, str] = {}  # what later phases need again, and its row
+        self.kept: set[Node] = set()  # what later phases need again
         self.work = [self._needed(p) for p in reversed(range(self.phases))][::-1]
         wide = [n for n, level in self.level.items() if level == ELEMENT] or list(self.level)
         sizes = [computed(n.type.dtype).itemsize for n in (*wide, *loop.folds)]
         width = module.host.vector_bytes if walk.shape else 16  # the shortest, for one element
         self.k = Vector(module, width // max(sizes))
         self.nest = Nest(self.k, number)
-        self.values: dict[Node, Value] = {}  # of the levels ONCE and ROW
-        self.bases: dict[View, str] = {}  # where the row begins
-        self.single = self.n <= self.k.lanes  # the row is one vector, which stays in registers
-        self.vector: dict[Node, Value] = {}  # its values of level ELEMENT
+        self.single = self.n <= self.k.lanes
+        self.row = _Row()
+        self.together = 2 if loop.phased and self.outer and self.outer[-1] % 2 == 0 else 1
+        if self.together > 1:
+            self.outer[-1] //= self.together
 
     @property
     def units(self) -> int:
@@ -65,24 +86,36 @@ class LoopWriter:
         k, nest = self.k, self.nest
         for node, view in self.inputs.items():
             if self.level[node] == ONCE:
-                self.values[node] = k.spread(view.dtype, nest.base(view, []))
+                self.row.values[node] = k.spread(view.dtype, nest.base(view, []))
         self._compute(ONCE, 0)
         for node, view in self.sinks.items():
             self._fill(self.loop.folds[node].combine, view)
         limits = ("%first", "%last") if self.units > 1 else None
         with nest.loops(self.outer, limits) as indices:
-            views = [*self.inputs.values(), *self.sinks.values(), *(v for _, v in self.outputs)]
-            self.bases = {v: nest.base(v, indices) for v in views}
-            for node, view in self.inputs.items():
-                if self.level[node] == ROW:
-                    self.values[node] = k.spread(view.dtype, self.bases[view])
+            rows = [self._begin(number, indices) for number in range(self.together)]
             for p in range(self.phases):
-                self._compute(ROW, p)
-                self._row(p)
-            for node, view in self.outputs:
-                if not _moves(view):
-                    self._store_one(self._value(node, {}), view)
+                totals = []
+                for self.row in rows:
+                    self._compute(ROW, p)
+                    totals.append(self._walk(p))
+                for self.row, found in zip(rows, totals):
+                    self._finish(found)
+            for self.row in rows:
+                for node, view in self.outputs:
+                    if not _moves(view):
+                        self._store_one(self._value(node, {}), view)
         return nest.text()
+
+    def _begin(self, number: int, indices: list[str]) -> _Row:
+        """One of the rows that are walked together."""
+        row = _Row(dict(self.row.values))
+        views = [*self.inputs.values(), *self.sinks.values(), *(v for _, v in self.outputs)]
+        for view in views:
+            row.bases[view] = self.nest.base(_of_row(view, number, self.together), indices)
+        for node, view in self.inputs.items():
+            if self.level[node] == ROW:
+                row.values[node] = self.k.spread(view.dtype, row.bases[view])
+        return row
 
     # -- what is computed when ---------------------------------------------------------------------
 
@@ -128,7 +161,7 @@ class LoopWriter:
             if node not in wanted or self.level[node] != ELEMENT:
                 continue
             if self.phase[node] < phase and not self._cheap(node):
-                self.kept[node] = ""
+                self.kept.add(node)
                 continue
             wanted.update(self._sources(node))
         order = [*self.inputs, *self.loop.nodes]
@@ -151,7 +184,7 @@ class LoopWriter:
 
     def _value(self, node: Node, known: dict[Node, Value]) -> Value:
         node = self.loop.same.get(node, node)
-        return known[node] if node in known else self.values[node]
+        return known[node] if node in known else self.row.values[node]
 
     def _apply(self, node: Node, known: dict[Node, Value]) -> Value:
         """The value of an elementwise node, or of a fold over axes of size 1."""
@@ -168,7 +201,7 @@ class LoopWriter:
         for node in self.loop.nodes:
             ready = self.phase[node] == phase and self.level[node] == level
             if ready and not self.axes.get(node):
-                self.values[node] = self._apply(node, {})
+                self.row.values[node] = self._apply(node, {})
         for node, view in self.sinks.items():
             x = self._sources(node)[0]
             single = self.last not in self.axes[node] and not _moves(view)
@@ -177,24 +210,24 @@ class LoopWriter:
 
     # -- the row -----------------------------------------------------------------------------------
 
-    def _row(self, phase: int) -> None:
-        """Walk the row once."""
+    def _walk(self, phase: int) -> list[tuple[Node, Value]]:
+        """Walk the row once; returns the folds over it, their lanes still apart."""
         k, nest, folded, stored = self.k, self.nest, self._folded(phase), self._stored(phase)
         for node in self.kept:
             if self.phase[node] == phase and not self.single:
-                self.kept[node] = nest.row(computed(node.type.dtype), self.n)
+                self.row.kept[node] = nest.row(computed(node.type.dtype), self.n)
         across = [n for n in folded if self.last in self.axes[n]]
         if not (folded or stored or self.work[phase]):
-            return
+            return []
         nothing = [self._nothing(self.loop.folds[n].combine, n.type.dtype) for n in across]
 
         def body(i: str, mask: Value | None, totals: list[Value]) -> list[Value]:
-            known = self.vector if self.single else {}
+            known = self.row.vector if self.single else {}
             for node in self.work[phase]:
                 if node not in known:
                     known[node] = self._element(node, phase, known, i, mask)
             for node, view in stored:
-                nest.store(self._value(node, known), view, self.bases[view], i, mask)
+                nest.store(self._value(node, known), view, self.row.bases[view], i, mask)
             found: list[Value] = []
             for node in folded:
                 x = k.cast(self._value(node.inputs[0], known), computed(node.type.dtype))
@@ -210,15 +243,22 @@ class LoopWriter:
         light = bool(across) and len(self.work[phase]) <= LIGHT
         chains = CHAINS if light and self.n >= 2 * CHAINS * k.lanes else 1
         totals = nest.vectors(self.n, nothing * chains, body, chains)
+        found = []
         for number, node in enumerate(across):
             total, *rest = totals[number :: len(across)]
             for other in rest:
                 total = self._combined(node, total, other)
-            total = nest.horizontal(self.loop.folds[node].combine, total)
+            found.append((node, total))
+        return found
+
+    def _finish(self, found: list[tuple[Node, Value]]) -> None:
+        """Combine the lanes of folds."""
+        for node, total in found:
+            whole = self.nest.horizontal(self.loop.folds[node].combine, total)
             if node in self.sinks:
-                self._add_one(node, total)
+                self._add_one(node, whole)
             else:
-                self.values[node] = total
+                self.row.values[node] = whole
 
     def _element(
         self, node: Node, phase: int, known: dict[Node, Value], i: str, mask: Value | None
@@ -226,9 +266,9 @@ class LoopWriter:
         """A value of level ELEMENT at the elements i, i + 1, ..."""
         if node in self.inputs:
             view = self.inputs[node]
-            return self.nest.load(view, self.bases[view], i, mask)
+            return self.nest.load(view, self.row.bases[view], i, mask)
         dtype = computed(node.type.dtype)
-        row = self.kept.get(node)
+        row = self.row.kept.get(node)
         if row and self.phase[node] < phase:
             return self.k.load(dtype, row, i)
         value = self._apply(node, known)
@@ -269,18 +309,18 @@ class LoopWriter:
     def _add_row(self, node: Node, x: Value, i: str, mask: Value | None) -> None:
         """Combine a vector with what stands in the sink for these elements."""
         view = self.sinks[node]
-        before = self.nest.load(view, self.bases[view], i, mask)
-        self.nest.store(self._combined(node, before, x), view, self.bases[view], i, mask)
+        before = self.nest.load(view, self.row.bases[view], i, mask)
+        self.nest.store(self._combined(node, before, x), view, self.row.bases[view], i, mask)
 
     def _add_one(self, node: Node, x: Value) -> None:
         """Combine a number with what stands in the sink for this row."""
         view = self.sinks[node]
-        before = self.k.spread(view.dtype, self.bases[view])
+        before = self.k.spread(view.dtype, self.row.bases[view])
         self._store_one(self._combined(node, before, self.k.cast(x, before.dtype)), view)
 
     def _store_one(self, x: Value, view: View) -> None:
         number = self.nest.first_lane(self.k.pack(x, view.dtype))
-        self.nest.store_one(number, view, self.bases[view])
+        self.nest.store_one(number, view, self.row.bases[view])
 
 
 @dataclass
@@ -340,6 +380,16 @@ def _may_join(outer: int, inner: int, loop: Loop, views: list[View]) -> bool:
     folds = loop.folds.values()
     return all(v.strides[outer] == v.strides[inner] * loop.shape[inner] for v in views) and all(
         (outer in f.axes) == (inner in f.axes) for f in folds
+    )
+
+
+def _of_row(view: View, number: int, together: int) -> View:
+    """The view of every row of that number, of so many that are walked together."""
+    if together == 1:
+        return view
+    *outer, step, inner = view.strides
+    return View(
+        view.buffer, view.shape, (*outer, step * together, inner), view.offset + number * step
     )
 
 
