@@ -16,7 +16,6 @@ May import errors, runtime.host, runtime.cache.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import os
 import re
 import threading
@@ -158,14 +157,18 @@ def _refused(text: str, report: str) -> InternalError:
 # -- functions from outside ----------------------------------------------------------------------
 
 
+# Where a declared function may come from: this process, then the mathematics library by its usual
+# names.  Asking the system for its name would start a process.
+_C_LIBRARIES = (None, "libm.so.6", "libSystem.dylib", "ucrtbase", "libm.so")
+
+
 @cache
 def _c_libraries() -> tuple[ctypes.CDLL, ...]:
-    """Where a declared function may come from: this process, the mathematics library."""
     found = []
-    for name in (None, ctypes.util.find_library("m"), "ucrtbase"):
+    for name in _C_LIBRARIES:
         try:
             found.append(ctypes.CDLL(name))
-        except (OSError, TypeError):  # Windows has no library of the process; others no ucrtbase
+        except (OSError, TypeError):  # Windows has no library of the process
             continue
     return tuple(found)
 
