@@ -331,3 +331,10 @@ def test_one_hot():
     assert sg.one_hot([-1, 5], 2).tolist() == [[0, 0], [0, 0]]
     assert sg.one_hot(sg.tensor(np.zeros((2, 0), int)), 3).shape == (2, 0, 3)
     assert sg.vmap(lambda i: sg.one_hot(i, 2))(sg.tensor([0, 1])).tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
+def test_nan_is_sorted_behind_everything(dtype):
+    x = sg.tensor([3.0, np.nan, 1.0, 2.0, 0.0]).astype(dtype)
+    assert sg.argsort(x).tolist() == [4, 2, 3, 0, 1]
+    assert sg.argsort(x, descending=True).tolist() == [1, 0, 3, 2, 4]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import default_int
+from ..dtypes import bfloat16, default_int
 from ..errors import OptionError
 from ..graph.apply import apply
 from ..tensor import Tensor
@@ -56,6 +56,8 @@ class _argsort:
         return TensorType(x.shape, default_int)
 
     def value(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
+        if x.dtype == bfloat16:  # NumPy does not know where its nan goes
+            x = x.astype(np.float32)
         if not descending:
             return np.argsort(x, axis=axis, kind="stable")
         flipped = np.argsort(np.flip(x, axis), axis=axis, kind="stable")
