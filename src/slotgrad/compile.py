@@ -196,7 +196,8 @@ class Compiled:
         arrays: list[Any] = [given(x, n) for x, n in zip(inputs, captured.region.inputs)]
         arrays += [s.value() for s in captured.state]
         for s in captured.written:
-            if not s.value().flags.writeable:  # type: ignore[union-attr]
+            value = s.value()
+            if value is not None and not value.flags.writeable:
                 raise UsageError(
                     f"{self.__name__}: would write to {s}, whose memory is read-only;"
                     " make the tensor with memory of its own: x.clone()"

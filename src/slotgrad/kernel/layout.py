@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -62,13 +63,13 @@ class Layout:
             return self.several[source][node.attrs["index"]]
         return rule(node, self.views[source])
 
-    def _own(self, node: Node, role: str, **options: object) -> None:
+    def _own(self, node: Node, role: str, **options: Any) -> None:
         self.views[node] = view = _new(node.type, role, **options)
         self.owner[view.buffer] = node
 
 
-def _new(type: TensorType, role: str, **options: object) -> View:
-    return whole(Buffer(type.dtype, math.prod(type.shape), role, **options), type.shape)  # type: ignore[arg-type]
+def _new(type: TensorType, role: str, **options: Any) -> View:
+    return whole(Buffer(type.dtype, math.prod(type.shape), role, **options), type.shape)
 
 
 def _reshaped(node: Node, x: View) -> View | None:

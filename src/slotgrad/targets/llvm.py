@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 from ..config import MAX_THREADS, get_num_threads
 from ..graph.node import Node
@@ -82,10 +83,7 @@ class Writer:
             lines += self.statement(number, statement)
         body = "\n".join(f"  {line}" if line[-1] != ":" else line for line in [*lines, "ret i32 0"])
         for job, text in self._jobs.items():
-            text = text.replace(_SCRATCH_OF_A_THREAD, str(self._scratch_of_a_thread))
-            parameters = "ptr %table, i64 %thread, i64 %first, i64 %last"
-            define = f"define internal void @{job}({parameters}) {{\n  {text}\n}}\n"
-            self.module.define(job, lambda text=define: text)  # type: ignore[misc]
+            self.module.define(job, partial(_job_text, job, text, self._scratch_of_a_thread))
         self.module.define("run", lambda: f"define i32 @run(ptr %table) {{\n{body}\n}}\n")
         return self.module.text
 
@@ -221,7 +219,7 @@ class Writer:
             name = self.named(gemm_function(_NAME, problem, self.host))
             return Kernel(name, [a, b, c], count, cost)
         rest = Epilogue(p, self.module, plan(problem, self.host).lanes)
-        large = problem.m * problem.n * problem.dtype.itemsize > LARGE_RESULT  # type: ignore[union-attr]
+        large = math.prod(p.node.type.shape) * p.node.type.dtype.itemsize > LARGE_RESULT
         fetched = [x for x, v in zip(rest.extra, rest.views) if large and v.contiguous]
         rolled = len(p.then.nodes) > LONG_EPILOGUE
         text = gemm_function(_NAME, problem, self.host, rest, rest.extra, fetched, rolled)
@@ -262,6 +260,13 @@ def _form(loop: Loop, local: dict[Buffer, int]) -> tuple:
         *map(form, loop.nodes),
         *((order[loop.same.get(n, n)], place(v)) for n, v in loop.outputs),
     )
+
+
+def _job_text(name: str, body: str, scratch: int) -> str:
+    """The function that a thread calls for its part of a kernel."""
+    body = body.replace(_SCRATCH_OF_A_THREAD, str(scratch))
+    parameters = "ptr %table, i64 %thread, i64 %first, i64 %last"
+    return f"define internal void @{name}({parameters}) {{\n  {body}\n}}\n"
 
 
 def _beginning(buffer: Buffer) -> View:
