@@ -55,7 +55,6 @@ def gemm_function(
     epilogue: Epilogue | None = None,
     extra: Sequence[str] = (),
     prefetch: Sequence[str] = (),
-    rolled: bool = False,
 ) -> str:
     """LLVM text of the product: `void @name(a, b, c, *extra, scratch, i64 first, i64 last)`.
 
@@ -72,10 +71,9 @@ def gemm_function(
     extra      names of further parameters, all `ptr`, which the epilogue may use as %name
     prefetch   names of parameters with C's shape and stride, "c" among them, whose tile is
                fetched while its sums are computed: for matrices too large for the cache
-    rolled     write the epilogue once for all rows of a tile: less code, if it is long
     """
     chosen = plan(problem, host)
-    body = _Product(name, problem, chosen, host.has_fma, epilogue, prefetch, rolled)
+    body = _Product(name, problem, chosen, host.has_fma, epilogue, prefetch)
     parameters = ", ".join(
         [*(f"ptr noalias %{p}" for p in ("a", "b", "c")), *(f"ptr %{p}" for p in extra)]
         + ["ptr noalias %scratch", "i64 %first", "i64 %last"]
@@ -126,7 +124,6 @@ class _Product:
         fused: bool,
         epilogue: Epilogue | None,
         prefetch: Sequence[str],
-        rolled: bool,
     ):
         dtype = np.dtype(problem.dtype)
         self.name, self.problem, self.plan, self.epilogue = name, problem, chosen, epilogue
@@ -134,7 +131,6 @@ class _Product:
         self.emit = self.new_emit()
         self.blocked = chosen.depth < problem.k
         self.prefetch = prefetch
-        self.rolled = rolled
         lda, ldb = problem.lda, problem.ldb
         self.a = Strided("%a", *((1, lda) if problem.transpose_a else (lda, 1)))
         self.b = Strided("%b", *((ldb, 1) if problem.transpose_b else (1, ldb)))
@@ -305,39 +301,11 @@ class _Product:
 
     def store(self, tile: _Tile, sums: list[str]) -> None:
         """C through the epilogue."""
-        vectors = len(tile.masks)
-        if not self.rolled:
-            for number in range(tile.rows):
-                self.store_row(tile, number, sums[number * vectors : (number + 1) * vectors])
-            return
-        emit = self.emit
-        most = max(run.size for run in self.plan.rows) * max(run.size for run in self.plan.panels)
-        aside = emit.once(f"alloca [{most} x {emit.vector}], align 64")
-        for place, value in enumerate(sums):
-            emit.store(value, emit.at(aside, place * emit.lanes))
-        for i in emit.loop(0, tile.rows):
-            row = emit.at(aside, emit.mul(i, vectors * emit.lanes))
-            if tile.masks[-1] is None:
-                for v in emit.loop(0, vectors):
-                    self.store_vector(tile, i, v, emit.load(emit.at(row, emit.mul(v, emit.lanes))))
-                continue
-            values = [emit.load(emit.at(row, v * emit.lanes)) for v in range(vectors)]
-            self.store_row(tile, i, values)
-
-    def store_row(self, tile: _Tile, r: Index, values: list[str]) -> None:
-        """One row of a tile."""
-        for v, (value, mask) in enumerate(zip(values, tile.masks)):
-            self.store_vector(tile, r, v, value, mask)
-
-    def store_vector(
-        self, tile: _Tile, r: Index, v: Index, value: str, mask: str | None = None
-    ) -> None:
-        """Vector v of row r of a tile."""
-        emit = self.emit
-        column = emit.mul(v, emit.lanes)
-        last: str | None = value
-        if self.epilogue:
+        emit, ldc, values = self.emit, self.problem.ldc, iter(sums)
+        for r in range(tile.rows):
             row = emit.add(tile.row, r)
-            last = self.epilogue(emit, value, row, emit.add(tile.column, column), mask)
-        if last is not None:
-            emit.store(last, emit.element(tile.c, r, self.problem.ldc, column), mask)
+            for v, mask in enumerate(tile.masks):
+                value, column = next(values), emit.add(tile.column, v * emit.lanes)
+                last = self.epilogue(emit, value, row, column, mask) if self.epilogue else value
+                if last is not None:
+                    emit.store(last, emit.at(tile.c, r * ldc + v * emit.lanes), mask)

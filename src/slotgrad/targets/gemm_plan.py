@@ -2,10 +2,10 @@
 
 >>> from slotgrad.runtime.host import Host
 >>> chosen = plan(Gemm(62, 256, 784), Host("znver5", vector_bytes=64, has_fma=True))
->>> chosen.rows  # 7 tiles of 6 rows, then 4 of 5
-[Run(first=0, last=7, size=6, shift=0, ragged=0), Run(first=7, last=11, size=5, shift=7, ragged=0)]
->>> chosen.panels  # 4 panels of 4 vectors
-[Run(first=0, last=4, size=4, shift=0, ragged=0)]
+>>> chosen.rows  # 6 tiles of 8 rows, then 2 of 7
+[Run(first=0, last=6, size=8, shift=0, ragged=0), Run(first=6, last=8, size=7, shift=6, ragged=0)]
+>>> chosen.panels  # 4 panels of 3 vectors, then 2 of 2
+[Run(first=0, last=4, size=3, shift=0, ragged=0), Run(first=4, last=6, size=2, shift=4, ragged=0)]
 
 May import errors and, for its types, runtime.host.
 """
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
 # {bytes of a vector: {vectors in a row of C: rows of the register tile}}; the last entry is for
 # wider rows too.  Accumulators, a row of B and one element of A fill 32, 16 and 16 registers; a
-# tile of 8 x 4 in 32 registers would spill and halve the speed.
+# tile of 8 x 4 in 32 registers would spill and halve the speed.  Of two tiles with as many
+# accumulators the higher one reads B less often from the second-level cache.
 TILES = {
-    64: {1: 14, 2: 14, 3: 8, 4: 6},
+    64: {1: 16, 2: 14, 4: 6, 3: 8},
     32: {1: 12, 3: 4, 2: 6},
     16: {1: 8, 2: 4},
 }
@@ -115,14 +116,14 @@ def split(size: int, limit: int) -> list[Run]:
 
 
 def even(size: int, limit: int) -> int:
-    """The largest part, not much below the limit, of which `size` is a multiple; else the limit.
+    """The largest part, at most a quarter below the limit, that divides `size`; else the limit.
 
     Parts of one size need one piece of code.
 
-    >>> even(64, 6), even(128, 14), even(127, 6)
-    (4, 8, 6)
+    >>> even(64, 8), even(60, 14), even(64, 6)
+    (8, 12, 6)
     """
-    return next((n for n in range(limit, limit * 4 // 7 - 1, -1) if size % n == 0), limit)
+    return next((n for n in range(limit, limit * 3 // 4, -1) if size % n == 0), limit)
 
 
 def split_columns(n: int, lanes: int, limit: int) -> list[Run]:

@@ -32,7 +32,6 @@ WORTH_SHARING = 4e5  # operations: a few microseconds
 SHARES = 4  # portions for each thread: few, since what a thread has written is in its cache
 HEAVY = 20  # operations in what is not a plain instruction
 MEMORY = 2  # operations in the time of a load or store
-LONG_EPILOGUE = 4  # nodes; a longer one is written once for all rows of a tile
 LARGE_RESULT = 1 << 18  # bytes; tiles of a larger one are fetched while their sums are computed
 _SCRATCH_OF_A_THREAD = "SCRATCH"  # stands for its bytes until all kernels are written
 _NAME = "KERNEL"  # stands for the name in a kernel's text, so that equal kernels are equal texts
@@ -221,8 +220,7 @@ class Writer:
         rest = Epilogue(p, self.module, plan(problem, self.host).lanes)
         large = math.prod(p.node.type.shape) * p.node.type.dtype.itemsize > LARGE_RESULT
         fetched = [x for x, v in zip(rest.extra, rest.views) if large and v.contiguous]
-        rolled = len(p.then.nodes) > LONG_EPILOGUE
-        text = gemm_function(_NAME, problem, self.host, rest, rest.extra, fetched, rolled)
+        text = gemm_function(_NAME, problem, self.host, rest, rest.extra, fetched)
         pointers = [a, b, c, *rest.views]
         return Kernel(self.named(text), pointers, count, cost)
 
