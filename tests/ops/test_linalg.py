@@ -148,6 +148,15 @@ def test_vmap_of_the_gradient_is_a_loop(smooth):
         close(row, gradient(sg.tensor(x), *rest), rtol=1e-8, atol=1e-9)
 
 
+def test_compiled_is_eager_with_the_gradient(smooth):
+    f, arrays = smooth
+    inputs = [sg.tensor(a) for a in arrays]
+    gradient = sg.grad(lambda x, *rest: sum((y * y).sum() for y in parts(f(x, *rest))))
+    for function in (f, gradient):
+        for got, expected in zip(parts(sg.compile(function)(*inputs)), parts(function(*inputs))):
+            close(got, expected, rtol=1e-9, atol=1e-10)
+
+
 def parts(result):
     return result if isinstance(result, tuple) else (result,)
 

@@ -123,9 +123,8 @@ class _Grouping:
     def add(self, node: Node) -> None:
         """A group for the node, joined with those it continues."""
         fold = fold_of(node)
-        space = node.inputs[0].type.shape if fold else node.type.shape
-        if node.several:
-            space = ()
+        shaped = node.inputs[0] if fold else node
+        space = () if node.several else shaped.type.shape
         group = Group(len(self.all), space, [node])
         if fold is not None:
             group.folds[node] = fold
