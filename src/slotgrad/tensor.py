@@ -156,7 +156,8 @@ class Tensor:
             raise CaptureError(
                 f"{asked} at {describe_site(user_site())} asks for the value of a tensor that"
                 f" is only being recorded{made}; choose with sg.where(condition, a, b) instead of"
-                " `if`, use the shape, or move this line out of the captured function"
+                " `if`, use the shape, name an argument that must be a number in"
+                " compile(static_argnums=...), or move this line out of the captured function"
             )
         return value
 
@@ -211,9 +212,10 @@ class Tensor:
         return complex(self.item())
 
     def __index__(self) -> int:
+        value = self.item()
         if self.dtype.kind not in "iu":
             raise DTypeError(f"index: got a tensor of dtype {self.dtype}; expected an integer")
-        return self.item()
+        return value
 
     def __len__(self) -> int:
         if not self.shape:

@@ -25,6 +25,21 @@ def test_reading_a_value_raises_and_names_the_line():
             sg.compile(f)(sg.ones(1))
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda n: sg.zeros(n),
+        lambda n: sg.arange(n),
+        lambda n: sg.ones((2, 2)).sum(axis=n),
+        lambda n: sg.ones(8)[:n],
+    ],
+)
+def test_numbers_that_shapes_depend_on_are_asked_for_as_static(f):
+    with pytest.raises(errors.CaptureError, match="static_argnums"):
+        sg.compile(f)(1)
+    assert sg.compile(f, static_argnums=0)(1).tolist() == f(1).tolist()
+
+
 def test_tensor_from_outside_is_read_at_each_call():
     w = sg.tensor([1.0, 2.0])
     f = sg.compile(lambda x: x * w)

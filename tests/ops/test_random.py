@@ -214,3 +214,20 @@ def test_draws_carry_no_gradient_and_can_be_scaled_by_what_does():
     w = sg.random.normal(3, requires_grad=True)
     (w * w).sum().backward()
     np.testing.assert_allclose(w.grad.numpy(), 2 * w.numpy())
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda p: sg.random.bernoulli(p),
+        lambda p: sg.random.choice(3, (5,), p=p),
+        lambda p: sg.random.choice(sg.arange(3) * 2, (2, 2), p=p),
+    ],
+)
+def test_probabilities_may_be_state_of_a_compiled_function(draw):
+    p = sg.tensor([0.2, 0.3, 0.5])
+    sg.random.seed(3)
+    expected = [draw(p).tolist() for _ in range(2)]
+    compiled = sg.compile(lambda: draw(p))
+    sg.random.seed(3)
+    assert [compiled().tolist() for _ in range(2)] == expected

@@ -47,8 +47,9 @@ def same(f, arrays, tolerance=2e-5, native=None):
     for _ in range(2):  # the second time over a used arena
         for found, expected in zip(program(arrays), Reference(region)(arrays)):
             assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
-            if found.dtype.kind in "fV":
+            if found.dtype.kind == "V":  # bfloat16
                 found, expected = found.astype(float), expected.astype(float)
+            if found.dtype.kind in "fc":
                 np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
             else:
                 np.testing.assert_array_equal(found, expected)
@@ -141,6 +142,10 @@ PROGRAMS = {
         lambda x: [x.astype(d) for d in ("float64", "float16", "int32", "int8", "bool")],
         [rand(40)],
     ),
+    "complex values move": (
+        lambda x: [x.T, x[::2, 1:], sg.concat([x, x]), sg.roll(x, 1), sg.pad(x, 1), x * x.T],
+        [rand(4, 4) + 1j * rand(4, 4, seed=1)],
+    ),
     "mixed widths": (lambda x: [x.astype("float64") * 2 + (x > 0).astype("int64")], [rand(50)]),
 }
 
@@ -150,7 +155,7 @@ def test_programs(name):
     f, arrays = PROGRAMS[name]
     same(f, arrays)
     if name != "casts":
-        same(f, [a.astype(np.float64) for a in arrays], 1e-10)
+        same(f, [a.astype(np.result_type(a, np.float64)) for a in arrays], 1e-10)
 
 
 def test_inputs_that_are_not_contiguous():

@@ -213,7 +213,7 @@ def bernoulli(p: Any = 0.5, shape: Any = None) -> Tensor:
     """True with probability p, for each element of p or of `shape`, to which p broadcasts."""
     p = as_tensor(p)
     shape = p.shape if shape is None else as_shape(shape, "random.bernoulli")
-    if p.node.value is not None and not ((p.numpy() >= 0) & (p.numpy() <= 1)).all():
+    if modes.capture is None and not bool(((p >= 0) & (p <= 1)).all()):
         raise OptionError(f"random.bernoulli: got p={p}; expected 0 <= p <= 1")
     return _unit(shape, default_float) < broadcast_to(p, shape)
 
@@ -240,13 +240,20 @@ def choice(x: Any, shape: Any = (), replace: bool = True, p: Any = None) -> Tens
         found = randint(0, count, shape)
     else:
         weights = as_tensor(p).astype(float64)
-        total = float(weights.sum())
-        if weights.shape != (count,) or not abs(total - 1) <= 1e-5 or bool((weights < 0).any()):
-            raise OptionError(
-                f"random.choice: got p of shape {weights.shape} with sum {total}; expected {count}"
-                " probabilities >= 0 that add up to 1"
-            )
+        _check_probabilities(weights, count)
         ends = weights.cumsum()
         u = _unit((size,), float64) * ends[-1]
         found = (u[:, None] >= ends[None, :-1]).sum(axis=1).reshape(shape)
     return found if rows is None else rows.take(found, axis=0)
+
+
+def _check_probabilities(weights: Tensor, count: int) -> None:
+    """Values that are only being recorded are taken to be right."""
+    known = modes.capture is None
+    total = float(weights.sum()) if known else 1.0
+    negative = known and bool((weights < 0).any())
+    if weights.shape != (count,) or not abs(total - 1) <= 1e-5 or negative:
+        raise OptionError(
+            f"random.choice: got p of shape {weights.shape} with sum {total}; expected {count}"
+            " probabilities >= 0 that add up to 1"
+        )

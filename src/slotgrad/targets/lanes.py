@@ -59,13 +59,11 @@ _INSTRUCTIONS: dict[str, dict[str, str]] = {
 def computed(dtype: Any) -> np.dtype:
     """The dtype in which elements of a dtype are computed: float32 for floats of 16 bits."""
     dtype = as_dtype(dtype)
-    if dtype.kind == "c":
-        raise InternalError(f"compile: {dtype} has no vectors; split it into its two parts")
     return float32 if dtype in _HALF else dtype
 
 
 def element(dtype: np.dtype) -> str:
-    """LLVM's type of one element inside a vector."""
+    """LLVM's type of one element inside a vector; complex elements are only moved, as bits."""
     if dtype == bool_:
         return "i1"
     return _FLOAT_NAMES[dtype.itemsize] if dtype.kind == "f" else f"i{8 * dtype.itemsize}"
@@ -312,6 +310,8 @@ class Lanes:
         source, target = x.dtype, dtype
         if source == target:
             return x
+        if "c" in source.kind + target.kind:
+            raise InternalError(f"compile: a kernel expression converts {source} to {target}")
         if target == bool_:
             return x != 0
         to, size, new = self.type(target), source.itemsize, target.itemsize
