@@ -17,7 +17,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = [
     {"errors", "config", "dtypes", "memory", "tree", "tensor", "graph"},
     {"ops", "autodiff"},
-    {"passes", "kernel", "targets", "runtime", "capture"},
+    {"passes", "kernel", "targets", "runtime", "capture", "inspection"},
     {
         "compile",
         "nn",

@@ -15,17 +15,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .capture import Captured, State, capture
+from .capture import Captured, capture
 from .config import changes, modes
 from .errors import OptionError, ShapeError, UsageError, describe_site, user_site
 from .graph.node import leaf
 from .graph.region import Region
-from .graph.show import Graph, graph
+from .inspection import Inspected
 from .ops.declare import as_tensor
 from .passes.pipeline import optimize
 from .runtime.layout import NativeType, native_type
 from .runtime.rows import Chunk, Stack
-from .runtime.slots import Memory, memory_of
 from .runtime.variant import (
     NUMBERS,
     Call,
@@ -55,7 +54,7 @@ class CacheInfo(NamedTuple):
     maxsize: int
 
 
-class Compiled:
+class Compiled(Inspected):
     """What `sg.compile` returns: call it like the function.
 
     graph, code, state    the newest program's graph, its steps as text, and its state
@@ -305,48 +304,6 @@ class Compiled:
                 variant.program.fail()
             chunk.end(done)
             variant.plan.renew(variant)
-
-    # -- looking inside ------------------------------------------------------------------------
-
-    def _inspected(self) -> Variant:
-        if self._newest is None:
-            raise OptionError(f"{self.__name__}: nothing to look at yet; call the function first")
-        return self._newest
-
-    @property
-    def graph(self) -> Graph:
-        """The captured graph, before the passes."""
-        return graph([Tensor(n) for n in self._inspected().captured.region.outputs])
-
-    @property
-    def code(self) -> str:
-        """The steps of the program over its slots: `v[12] = tanh(v[10])  # float32[64, 256]`."""
-        return str(NumpyProgram(self._inspected().region))
-
-    @property
-    def kernels(self) -> str:
-        """What the machine code does, a line for each kernel."""
-        return str(self._inspected().program)
-
-    @property
-    def llvm(self) -> str:
-        """The newest program's LLVM text; empty if nothing in it is native."""
-        library = getattr(self._inspected().program, "library", None)
-        return "" if library is None else library.text
-
-    @property
-    def state(self) -> list[State]:
-        """The tensors from outside that the program reads or writes."""
-        return self._inspected().captured.state
-
-    @property
-    def memory(self) -> Memory:
-        """The slots of the newest program's arena, and what else it keeps; print it."""
-        variant = self._inspected()
-        kernels = getattr(variant.program, "kernels", None)
-        if kernels is None:
-            raise OptionError(f"{self.__name__}: the target {self.target!r} plans no memory")
-        return memory_of(kernels, len(variant.captured.state))
 
     def profile(self, *args: Any, repeat: int | None = None, **kwargs: Any) -> Any:
         """How long each kernel of a call with these arguments takes; print the result.

@@ -322,6 +322,9 @@ class Call:
         self.results: tuple = ()  # the results as forward returned them
         self.several = False
 
+    def __repr__(self) -> str:
+        return "<Call>"
+
     def forward(
         self, function: type[Function], tensors: tuple[Tensor, ...], needs: list[bool]
     ) -> None:
