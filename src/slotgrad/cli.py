@@ -49,9 +49,9 @@ def run_demo(
         trained = demo.train(
             epochs, seed, lambda loss: bar.update(task, advance=1, loss=loss), eager
         )
-    speed = trained.steps / trained.seconds
-    how = "eager" if eager else "compiled"
-    console.print(f"trained in {trained.seconds:.1f} s: {speed:.0f} {how} steps a second")
+    total, first = sum(trained.seconds), trained.seconds[0]
+    how, compiling = ("eager", "") if eager else ("compiled", f", {first:.1f} s until compiled")
+    console.print(f"trained in {total:.1f} s{compiling}: {trained.speed:.0f} {how} steps a second")
     console.print(f"accuracy: train {trained.train_accuracy:.2%}, test {trained.test_accuracy:.2%}")
     _show_predictions(trained)
     for path in demo.write(trained, out):
