@@ -107,3 +107,29 @@ def test_program_text_is_readable():
     text = str(Program(optimize(region_of(lambda x: sg.tanh(x) * 2, (3,)))))
     assert re.search(r"v\[\d+\] = tanh\(v\[0\]\)  # float32\[3\]", text)
     assert text.splitlines()[-1].startswith("return v[")
+
+
+@pytest.mark.parametrize(
+    ("exponent", "after"),
+    [
+        (1, ""),
+        (2, "mul"),
+        (3, "mul mul"),
+        (-1, "div"),
+        (0.5, "add sqrt equal where"),
+        (-0.5, "add sqrt equal where div"),
+        (2.5, "pow"),
+    ],
+)
+def test_powers_need_no_logarithm(exponent, after):
+    x = placeholder(TensorType((14,), F32))
+    simplified = simplify(capture(lambda: x**exponent, [x], lambda y: [y]).region)
+    assert ops_of(simplified) == after.split()
+    values = [0.0, 1.0, 2.5, 1e-20, 1e20, 3e38, 1e-45, np.inf]
+    values = np.array([*values, *(-v for v in values[:5]), np.nan], F32)
+    values[-2] = -np.inf
+    with np.errstate(all="ignore"):
+        expected = np.power(values.astype(np.float64), np.full(14, exponent))
+        np.testing.assert_allclose(Program(simplified)([values])[0], expected.astype(F32), 2.4e-7)
+        zeros = np.signbit(expected) & (expected == 0)
+    np.testing.assert_array_equal(np.signbit(Program(simplified)([values])[0])[zeros], True)

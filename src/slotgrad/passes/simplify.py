@@ -1,7 +1,8 @@
 """simplify: algebra that holds for every float, and operations on constants.
 
-Nothing here changes a result by a bit: x * 0 stays, since x may be inf or nan, and x + 0 goes
-only where the zero's sign cannot matter.  May import the floor.
+Nothing here changes a result by a bit, but that powers become more exact: x * 0 stays, since x
+may be inf or nan, and x + 0 goes only where the zero's sign cannot matter.  May import the floor
+and ops.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from ..graph.apply import symbolic
 from ..graph.node import Node
 from ..graph.op import Op
 from ..graph.region import Region, constant_node, rewrite
+from ..ops.declare import RECORDS
 
+_POWERS = (1, 2, 3, -1, 0.5, -0.5)
 LARGEST_FOLDED = 1 << 16  # bytes; larger results of constants are computed by the program
 
 
@@ -128,6 +131,35 @@ def _neg(node: Node) -> Node | None:
     return x.inputs[0] if x.op is not None and x.op.name == "neg" else None
 
 
+def _pow(node: Node) -> Node | None:
+    """Powers without a logarithm."""
+    x, y = node.inputs
+    if x.type != node.type or x.type.dtype.kind == "c":
+        return None
+    exponents = _POWERS if x.type.dtype.kind == "f" and x.type.dtype.itemsize > 2 else (1, 2)
+    for exponent in exponents:
+        if _is(y, exponent):
+            return _power(x, exponent)
+    return None
+
+
+def _power(x: Node, exponent: float) -> Node:
+    if exponent < 0:
+        return _of("div", _number(1, x), _power(x, -exponent))
+    if exponent == 0.5:  # of -inf it is inf, of -0.0 it is 0.0
+        root = _of("sqrt", _of("add", x, _number(0, x)))
+        return _of("where", _of("equal", x, _number(-np.inf, x)), _number(np.inf, x), root)
+    return x if exponent == 1 else _of("mul", _power(x, exponent - 1), x)
+
+
+def _of(name: str, *inputs: Node) -> Node:
+    return symbolic(RECORDS[name], inputs, {})
+
+
+def _number(number: float, like: Node) -> Node:
+    return constant_node(np.array(number, like.type.dtype))
+
+
 def _reshape(node: Node) -> Node | None:
     x = node.inputs[0]
     return _if_same_type(node, x)
@@ -152,6 +184,7 @@ _RULES: dict[str, Callable[[Node], Node | None]] = {
     "sub": _sub,
     "add": _add,
     "neg": _neg,
+    "pow": _pow,
     "reshape": _reshape,
     "broadcast_to": _reshape,
     "cast": _reshape,
