@@ -195,6 +195,8 @@ def arrays_of_odd_shapes() -> None:
         run("reduced", reduced, x)
         if x.dtype.kind == "f":
             run("softened", softened, x)
+    turned = lambda x: [x.T + 1, sg.permute_dims(x[None], (2, 0, 1)) * 2, x.T * x.T[:, :1]]  # noqa: E731
+    run("turned", turned, rand(150, 93))
     half = (rand(5, 33) * 3).astype(sg.bfloat16)
     run("reduced", lambda x: [x.sum(0), x.sum(1), x.max(0), x.argmax(1), x[::2].T + 1], half)
 

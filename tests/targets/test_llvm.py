@@ -142,6 +142,17 @@ PROGRAMS = {
         lambda x: [x.astype(d) for d in ("float64", "float16", "int32", "int8", "bool")],
         [rand(40)],
     ),
+    "transposed in blocks": (
+        lambda x, y: [
+            x.T + 1,
+            x.T * y.mT,
+            sg.permute_dims(y, (2, 0, 1)) - x[0, 0],
+            sg.permute_dims(y, (1, 2, 0)) * x[:, None, :3],
+            x.T[:97].astype("float64"),
+            sg.tanh(x.T) + x.T[:, :1],
+        ],
+        [rand(160, 100), rand(3, 160, 100, seed=1)],
+    ),
     "complex values move": (
         lambda x: [x.T, x[::2, 1:], sg.concat([x, x]), sg.roll(x, 1), sg.pad(x, 1), x * x.T],
         [rand(4, 4) + 1j * rand(4, 4, seed=1)],

@@ -25,6 +25,8 @@ ONCE, ROW, ELEMENT = 0, 1, 2  # how often a value is computed
 LIGHT = 6  # nodes in the body of a fold that is worth several accumulators
 CHAINS = 4  # accumulators, since an addition takes as many cycles
 PIECES = 512, 4096  # elements of the pieces of a long row
+BLOCK = 32  # rows and columns at most of a block
+LARGE = 1 << 13  # elements of a loop that is walked in blocks
 AGAIN = 3  # cheap nodes that are rather computed again than kept
 
 
@@ -350,6 +352,8 @@ def _walked(loop: Loop) -> _Walk:
     if piece:  # rows that threads can share
         shape = [shape[0] // piece, piece]
         strides = [[s * piece, s] for [s] in strides]
+    elif not loop.folds:
+        shape, strides = _in_blocks(shape, strides)
     moved = [View(v.buffer, tuple(shape), tuple(each), v.offset) for v, each in zip(views, strides)]
     inputs = dict(zip(loop.inputs, moved))
     outputs = [(node, v) for (node, _), v in zip(loop.outputs, moved[len(inputs) :])]
@@ -365,6 +369,34 @@ def _piece(n: int) -> int:
     if n < 2 * PIECES[-1]:
         return 0
     return next((p for p in range(PIECES[-1], PIECES[0], -64) if n % p == 0), 0)
+
+
+def _in_blocks(shape: list[int], strides: list[list[int]]) -> tuple[list[int], list[list[int]]]:
+    """The axes in blocks of rows and columns, if a view runs down the columns of a large loop.
+
+    A cache line of that view then serves all rows of a block while it is in the cache.
+    """
+    last = len(shape) - 1
+    down = [i for i in range(last) if any(s[i] == 1 and s[last] > 1 for s in strides)]
+    if not down or math.prod(shape) < LARGE:
+        return shape, strides
+    row = down[-1]
+    rows, columns = (
+        next((p for p in range(BLOCK, BLOCK // 4, -1) if n % p == 0), 0)
+        for n in (shape[row], shape[last])
+    )
+    if not rows or not columns:
+        return shape, strides
+    outer = [i for i in range(last) if i != row]
+    return [
+        *(shape[i] for i in outer),
+        shape[row] // rows,
+        shape[last] // columns,
+        rows,
+        columns,
+    ], [
+        [*(s[i] for i in outer), s[row] * rows, s[last] * columns, s[row], s[last]] for s in strides
+    ]
 
 
 def _for_memory(order: list[int], views: list[View]) -> list[int]:
