@@ -198,6 +198,15 @@ def test_chunks_begin_at_multiples_of_the_grain(grain):
         assert all(len(set(run.by[i : i + grain])) == 1 for i in range(0, 21, grain))
 
 
+def test_each_thread_has_its_own_end():
+    """The units of a thread stay next to each other, so the next job finds them in its cache."""
+    for _ in range(50):
+        odd = within(60, lambda: Run(60)(grain=2)).by % 2
+        assert (np.diff(odd) >= 0).all()
+    slow = within(60, lambda: Run(60)("slow"))
+    assert slow.by[0] == 0 and slow.by[-1] == 1
+
+
 def test_no_unit_beyond_the_last():
     run = Run(30)
     run(grain=4, units=22)

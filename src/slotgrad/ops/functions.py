@@ -241,7 +241,7 @@ erf = elementwise(
     "erf",
     value=evaluate(special.erf),
     partials=lambda x: (lambda g: g * (2 / math.sqrt(math.pi)) * exp(-x * x),),
-    kernel=special.erf,
+    kernel=lambda k, x: k.erf(x),
     accepts="floating",
     oracle=math.erf,
     doc="The error function 2/sqrt(pi) * integral of exp(-t**2) from 0 to x.",

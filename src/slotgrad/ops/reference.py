@@ -5,7 +5,7 @@ expression combines its arguments with the Python operators + - * / < <= == & | 
 with the functions below, and holds no Python condition on a value, so that a target can read
 it once and emit code.  A structured kernel names one of the whole-array statements.
 
-May import nothing of the package but dtypes.
+May import special.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from . import special
 
 Array = np.ndarray
 
@@ -30,6 +32,10 @@ class Reference:
     pow, atan2, hypot, copysign = np.power, np.arctan2, np.hypot, np.copysign
     min, max = np.minimum, np.maximum  # nan if one is nan
     remainder, floor_divide = np.remainder, np.floor_divide
+
+    def erf(self, x: Array) -> Array:
+        """The error function, which NumPy lacks."""
+        return special.erf(self, x)
 
     @staticmethod
     def select(condition: Array, a: Any, b: Any) -> Array:

@@ -11,11 +11,15 @@ workers (1, 2, ...), and returns when all are done and everything they wrote can
 another thread's job, or with the one that calls it again.  A thread's number is its own within one
 call; calls at the same time must not share scratch memory.
 
-One 64-bit word holds the number of the job and how many chunks of it nobody has claimed; a chunk is
-claimed by exchanging the word for itself minus one.  This succeeds only while the job is not over,
-so what was read about the job between reading the word and claiming is true, and a worker that
-comes late, however late, does nothing.  The caller claims too, then waits for the chunks that
-workers have claimed, never for a worker that has claimed none.
+One 64-bit word holds the number of the job and the interval of its chunks that nobody has claimed;
+a chunk is claimed by exchanging the word for one with a shorter interval.  This succeeds only while
+the job is not over, so what was read about the job between reading the word and claiming is true,
+and a worker that comes late, however late, does nothing.  The caller claims too, then waits for the
+chunks that workers have claimed, never for a worker that has claimed none.
+
+Threads of even number claim the first chunk, the others the last one.  So of two threads each has
+nearly the same part of the arrays in every job, and finds in its core's cache what it has written
+there, which to fetch from another core takes longer than many loops compute.
 
 Workers are daemon threads inside a native function that never returns: they watch the word for a
 while, then sleep until the caller of a later job wakes them.  May import config and the rest of
@@ -41,11 +45,11 @@ from .host import host
 from .llvm import compile_text, provide
 
 _NAME = "slotgrad_parallel"
-_LEFT_BITS = 24  # of the word; the other 40 number the jobs, and start again after 10^12
+_BITS = 12  # of either end of the interval; the other 40 number the jobs, up to 10^12, then again
 _FUTEX = {"x86_64": 202, "aarch64": 98, "riscv64": 98}  # number of the system call on Linux
 
 _POOL = Template("""
-%fields = type { ptr, ptr, i64, i64, i64, i64 }  ; job, table, units, grain, chunks, threads
+%fields = type { ptr, ptr, i64, i64, i64 }  ; job, table, units, grain, threads
 @word = internal global i64 0, align 128
 @fields = internal global %fields zeroinitializer, align 128
 @finished = internal global i64 0, align 128  ; chunks of the job that workers have computed
@@ -82,13 +86,13 @@ publish:
   store atomic ptr %table, ptr $table monotonic, align 8
   store atomic i64 %units, ptr $units monotonic, align 8
   store atomic i64 %size, ptr $grain monotonic, align 8
-  store atomic i64 %chunks, ptr $chunks monotonic, align 8
   store atomic i64 %limit, ptr $threads monotonic, align 8
   store atomic i64 0, ptr @finished monotonic, align 8
   %old = load atomic i64, ptr @word monotonic, align 8
   %used = or i64 %old, $left_mask
   %next = add i64 %used, 1
-  %word = or i64 %next, %chunks
+  %past = shl i64 %chunks, $bits
+  %word = or i64 %next, %past
   ; before looking who sleeps; a worker says that it sleeps before it looks at the word
   store atomic i64 %word, ptr @word seq_cst, align 8
   %helpful = call i64 @llvm.smin.i64(i64 %limit, i64 %chunks)
@@ -143,25 +147,30 @@ entry:
   %table = load atomic ptr, ptr $table monotonic, align 8
   %units = load atomic i64, ptr $units monotonic, align 8
   %grain = load atomic i64, ptr $grain monotonic, align 8
-  %chunks = load atomic i64, ptr $chunks monotonic, align 8
+  %odd = and i64 %number, 1
+  %from_end = icmp ne i64 %odd, 0
+  %step = select i1 %from_end, i64 $back, i64 1
   br label %claim
 claim:
   %seen = phi i64 [ %word, %entry ], [ %now, %try ], [ %less, %claimed ]
   %done = phi i64 [ 0, %entry ], [ %done, %try ], [ %done_now, %claimed ]
-  %left = and i64 %seen, $left_mask
-  %none = icmp eq i64 %left, 0
+  %first_left = and i64 %seen, $end_mask
+  %shifted = lshr i64 %seen, $bits
+  %past_left = and i64 %shifted, $end_mask
+  %none = icmp eq i64 %first_left, %past_left
   %change = xor i64 %seen, %word
   %other_job = icmp ugt i64 %change, $left_mask
   %over = or i1 %none, %other_job
   br i1 %over, label %end, label %try
 try:
-  %less = sub i64 %seen, 1
+  %less = add i64 %seen, %step
   %exchange = cmpxchg ptr @word, i64 %seen, i64 %less acq_rel acquire, align 8
   %now = extractvalue { i64, i1 } %exchange, 0
   %won = extractvalue { i64, i1 } %exchange, 1
   br i1 %won, label %claimed, label %claim
 claimed:
-  %chunk = sub i64 %chunks, %left
+  %last_left = sub i64 %past_left, 1
+  %chunk = select i1 %from_end, i64 %last_left, i64 %first_left
   %first = mul i64 %chunk, %grain
   %rest = sub i64 %units, %first
   %count = call i64 @llvm.smin.i64(i64 %grain, i64 %rest)
@@ -212,8 +221,10 @@ rise:
 
 define internal i1 @wanted(i64 %word, i64 %number) {
   %threads = load atomic i64, ptr $threads monotonic, align 8
-  %left = and i64 %word, $left_mask
-  %some = icmp ne i64 %left, 0
+  %first_left = and i64 %word, $end_mask
+  %shifted = lshr i64 %word, $bits
+  %past_left = and i64 %shifted, $end_mask
+  %some = icmp ne i64 %first_left, %past_left
   %may = icmp slt i64 %number, %threads
   %both = and i1 %some, %may
   ret i1 %both
@@ -313,14 +324,17 @@ def pool_text(triple: str) -> str:
         waiting = _POLLING_SLEEP + _YIELD
     fields = {
         name: f"getelementptr (%fields, ptr @fields, i32 0, i32 {i})"
-        for i, name in enumerate(["table", "units", "grain", "chunks", "threads"], 1)
+        for i, name in enumerate(["table", "units", "grain", "threads"], 1)
     }
     pool = _POOL.substitute(
         fields,
         max=MAX_THREADS,
         spins=spins,
-        left_mask=(1 << _LEFT_BITS) - 1,
-        half_bits=_LEFT_BITS - 1,
+        bits=_BITS,
+        end_mask=(1 << _BITS) - 1,
+        left_mask=(1 << 2 * _BITS) - 1,
+        back=-(1 << _BITS),
+        half_bits=_BITS - 1,
     )
     return pool + waiting + _PAUSE.substitute(declaration=declaration, call=call)
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,6 +73,23 @@ def stored(dtype: Any) -> str:
     """LLVM's type of one element in memory; floats of 16 bits are moved as their bits."""
     dtype = as_dtype(dtype)
     return f"i{8 * dtype.itemsize}" if dtype in _HALF or dtype == bool_ else element(dtype)
+
+
+def _literal(number: Any, dtype: np.dtype) -> str:
+    """A number of a dtype, which it is rounded to, as LLVM writes it."""
+    if dtype == bool_:
+        return "true" if number else "false"
+    if dtype.kind == "f":
+        rounded = float(number)
+        if dtype == float32:
+            with np.errstate(over="ignore"):
+                rounded = float(np.float32(rounded))
+        # 32-bit constants too are written with the 64 bits of their value.
+        bits = struct.pack(">d", math.nan if rounded != rounded else rounded)
+        return f"0x{bits.hex().upper()}"
+    if not float(number).is_integer():
+        raise InternalError(f"compile: a kernel expression mixes {number} with {dtype}")
+    return str(int(number))
 
 
 # -- values --------------------------------------------------------------------------------------
@@ -215,21 +232,12 @@ class Lanes:
 
     def constant(self, number: Any, dtype: np.dtype) -> Value:
         """A vector with the same number in every lane, rounded to the dtype first."""
-        if dtype == bool_:
-            text = "true" if number else "false"
-        elif dtype.kind == "f":
-            rounded = float(number)
-            if dtype == float32:
-                with np.errstate(over="ignore"):
-                    rounded = float(np.float32(rounded))
-            # 32-bit constants too are written with the 64 bits of their value.
-            bits = struct.pack(">d", math.nan if rounded != rounded else rounded)
-            text = f"0x{bits.hex().upper()}"
-        elif not float(number).is_integer():
-            raise InternalError(f"compile: a kernel expression mixes {number} with {dtype}")
-        else:
-            text = str(int(number))
-        return Value(f"splat ({element(dtype)} {text})", dtype, self)
+        return Value(f"splat ({element(dtype)} {_literal(number, dtype)})", dtype, self)
+
+    def constants(self, numbers: Sequence[Any], dtype: np.dtype) -> Value:
+        """A vector with a number of its own in every lane."""
+        lanes = ", ".join(f"{element(dtype)} {_literal(number, dtype)}" for number in numbers)
+        return Value(f"<{lanes}>", dtype, self)
 
     def like(self, x: Any, other: Value) -> Value:
         """x, or the constant x in the dtype of the other value."""

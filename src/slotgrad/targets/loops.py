@@ -50,7 +50,7 @@ class LoopWriter:
     """Writes the body of one loop.
 
     Rows that are walked several times go in pairs: while one waits for its lanes to be combined,
-    the other is walked.
+    the other is walked.  While one walk computes much, it fetches what the others would wait for.
     """
 
     def __init__(self, loop: Loop, module: Module, number: dict[Buffer, int]) -> None:
@@ -219,12 +219,15 @@ class LoopWriter:
             if self.phase[node] == phase and not self.single:
                 self.row.kept[node] = nest.row(computed(node.type.dtype), self.n)
         across = [n for n in folded if self.last in self.axes[n]]
+        idle = phase == self.phases - 2 and not self.single and self._costly(phase)
         if not (folded or stored or self.work[phase]):
             return []
         nothing = [self._nothing(self.loop.folds[n].combine, n.type.dtype) for n in across]
 
         def body(i: str, mask: Value | None, totals: list[Value]) -> list[Value]:
             known = self.row.vector if self.single else {}
+            if idle:
+                self._fetch(i)
             for node in self.work[phase]:
                 if node not in known:
                     known[node] = self._element(node, phase, known, i, mask)
@@ -252,6 +255,21 @@ class LoopWriter:
                 total = self._combined(node, total, other)
             found.append((node, total))
         return found
+
+    def _costly(self, phase: int) -> bool:
+        """Whether a phase computes for so long that the second-level cache is idle meanwhile."""
+        nodes = [n for n in self.work[phase] if n not in self.inputs]
+        return any(n.op is not None and n.op.name not in CHEAP for n in nodes)
+
+    def _fetch(self, i: str) -> None:
+        """Fetch what other phases would wait for: where the last one stores, and the next rows."""
+        for _, view in self._stored(self.phases - 1):
+            if view.strides[-1] == 1:
+                self.nest.fetch(view, self.row.bases[view], i, to_store=True)
+        for view in self.inputs.values():
+            step = view.strides[-2] * self.together if len(view.strides) > 1 else 0
+            if step and view.strides[-1] == 1:
+                self.nest.fetch(view, self.row.bases[view], self.nest.index(i, 1, step))
 
     def _finish(self, found: list[tuple[Node, Value]]) -> None:
         """Combine the lanes of folds."""

@@ -181,6 +181,13 @@ class Nest:
         else:
             self._scatter(x, view.dtype, base, i, stride, mask)
 
+    def fetch(self, view: View, base: str, i: str, to_store: bool = False) -> None:
+        """Have element i brought near, which need not exist."""
+        k = self.k
+        k.module.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        at = k.element_pointer(view.dtype, base, i)
+        k.line(f"call void @llvm.prefetch.p0(ptr {at}, i32 {int(to_store)}, i32 3, i32 1)")
+
     def _addresses(self, dtype: np.dtype, base: str, i: str, stride: int) -> str:
         """The addresses of the elements i, i + 1, ... that lie `stride` apart."""
         k = self.k

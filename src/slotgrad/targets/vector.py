@@ -13,7 +13,7 @@ declare <8 x float> @llvm.sqrt.v8f32(<8 x float>)
 ...
 
 `Vector` is a builder `k` like `ops.reference.Reference`, without the whole-array statements.
-May import errors, dtypes, runtime.host, targets.lanes and targets.vmath.
+May import errors, dtypes, runtime.host, targets.lanes, targets.avx512 and targets.vmath.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ import numpy as np
 from ..dtypes import as_dtype, bool_, float32, float64
 from ..runtime.host import Host
 from . import vmath
-from .lanes import Lanes, Module, Value, computed, element
+from .avx512 import Avx512
+from .lanes import Module, Value, computed, element
 
 # Some processors are said to prefer half of their vectors; we know which width we ask for.
 _ATTRIBUTES = '"prefer-vector-width"="512" nounwind'
 
 
-class Vector(Lanes):
+class Vector(Avx512):
     """The builder of kernel expressions whose values are vectors of `lanes` elements.
 
     The same instruction on the same operands is written once.
@@ -52,18 +53,6 @@ class Vector(Lanes):
         for c in coefficients[1:]:
             total = self.fma(total, x, c)
         return total
-
-    def can_scale(self, x: Value) -> bool:
-        """Whether the host multiplies vectors like x by powers of two in one instruction."""
-        return self.lanes * x.dtype.itemsize == 64 == self.host.vector_bytes
-
-    def scale(self, x: Value, n: Value) -> Value:
-        """x * 2**n for floats n that are integers, if `can_scale`."""
-        vector, word = self.type(x.dtype), f"i{self.lanes}"
-        name = f"@llvm.x86.avx512.mask.scalef.p{'s' if x.dtype == float32 else 'd'}.512"
-        self.module.declare(f"{vector} {name}({vector}, {vector}, {vector}, {word}, i32)")
-        arguments = f"{x}, {n}, {vector} zeroinitializer, {word} -1, i32 4"
-        return self.emit(x.dtype, f"call {vector} {name}({arguments})")
 
     def abs(self, x: Value) -> Value:
         """|x|; of the smallest integer it is that integer."""
@@ -173,7 +162,7 @@ class Vector(Lanes):
 
     exp, expm1, sinh, cosh, tanh = vmath.exp, vmath.expm1, vmath.sinh, vmath.cosh, vmath.tanh
     log, log1p, log2, log10 = vmath.log, vmath.log1p, vmath.log2, vmath.log10
-    sin, cos, atan = vmath.sin, vmath.cos, vmath.atan
+    sin, cos, atan, erf = vmath.sin, vmath.cos, vmath.atan, vmath.erf
     _atan2, _pow, _hypot = vmath.atan2, vmath.pow, vmath.hypot
 
     def pow(self, x: Any, y: Any) -> Value:
