@@ -251,10 +251,9 @@ def _poly(k: Vector, x: Value, square: Value, coefficients: tuple[float, ...]) -
 
 
 def exp(k: Vector, x: Value, low: Value | None = None, shift: int = 0) -> Value:
-    """exp(x + low) * 2**shift as 2**n 2**(j / 16) exp(r); see `vmath.exp`."""
+    """exp(x + low) * 2**shift as 2**n 2**(j / 16) exp(r), within its range; see `vmath.exp`."""
     t = _tables(x)
     f = t.format
-    x = k.max(k.min(x, f.exp_range[1]), f.exp_range[0])
     shifted = k.fma(x, f.log2_e[0], t.sixteenths)
     whole = shifted - t.sixteenths  # n + j / 16
     r = k.fma(whole, -t.ln2[1], k.fma(whole, -t.ln2[0], x))

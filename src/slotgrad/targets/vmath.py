@@ -107,12 +107,19 @@ def _sum(a: Value | float, b: Value) -> tuple[Value, Value]:
 def _exp_scaled(k: Vector, x: Value, low: Value | None = None, shift: int = 0) -> Value:
     """exp(x + low) * 2**shift, where |low| is a rounding error of x and shift 0 or -1.
 
-    n = round(x / log(2)), r = x - n log(2), exp(x) = 2**n exp(r).
+    n = round(x / log(2)), r = x - n log(2), exp(x) = 2**n exp(r).  What becomes 0 is set to that:
+    many processors take a hundred cycles to find that a product is too small.
     """
+    lowest, highest = _format(x).exp_range
+    is_zero = x < lowest
+    y = _exp_in_range(k, k.select(is_zero, 0.0, k.min(x, highest)), low, shift)
+    return k.select(is_zero, 0.0, y)
+
+
+def _exp_in_range(k: Vector, x: Value, low: Value | None, shift: int) -> Value:
     if k.can_look_up(x):
         return tabled.exp(k, x, low, shift)
     f = _format(x)
-    x = _clamp(k, x, *f.exp_range)
     whole, n = _round(k, x, f.log2_e[0], f)
     r = k.fma(whole, -f.ln2[1], k.fma(whole, -f.ln2[0], x))
     if low is not None:
