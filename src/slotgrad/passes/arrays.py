@@ -5,13 +5,14 @@
     operand   a factor: a strided view of a source, or elements gathered from it
     source    the inputs, a group's results, or several operands one behind the other
 
-`Lifted` carries such a program out by the library's operations, as an ordinary function of tensors.
-May import the floor, ops, kernel.scalars, capture and passes.affine.
+`Reader` carries such a program out by the library's operations; `Lifted` is one as an ordinary
+function of tensors.  May import the floor, ops, kernel.scalars, capture and passes.affine.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from ..dtypes import float64
 from ..graph.apply import apply
 from ..graph.node import TensorType
 from ..graph.region import Region
-from ..kernel.scalars import code_of, record_of
+from ..kernel.scalars import Kind
 from ..ops.contract import matmul
 from ..ops.declare import constant
 from ..ops.gather import gather
@@ -53,10 +54,12 @@ class Source:
 class Group(Source):
     """One array operation: the results of a family.
 
+    kind    the operation
     terms   what it applies to; a group of additions adds them up
     slots   where the results go on the tape
     """
 
+    kind: Kind = field(kw_only=True)
     terms: list[Term] = field(default_factory=list)
     slots: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
@@ -74,7 +77,7 @@ class Operand:
 
     source: Source
     places: Affine | np.ndarray
-    number: float | None = None
+    number: np.generic | None = None
 
     @property
     def gathered(self) -> int:
@@ -149,16 +152,6 @@ class Lifted:
         bits, (ones, others, fixed, numbers) = values.view(np.int64), self._assumed
         return bool((bits[ones] == bits[others]).all() and (bits[fixed] == numbers).all())
 
-    @property
-    def seconds(self) -> float:
-        """An estimate of the time that value and derivatives take."""
-        elements = gathered = 0
-        for group in self.groups:
-            for term in group.terms:
-                elements += math.prod(group.shape) * math.prod(term.inner)
-                gathered += sum(x.gathered for x in term.factors)
-        return len(self.groups) * GROUP + elements * ELEMENT + gathered * GATHERED
-
     @cached_property
     def region(self) -> Region:
         """The function as a graph with two inputs, variables and data, and one output."""
@@ -168,21 +161,36 @@ class Lifted:
 
     def __call__(self, variables: Tensor, data: Tensor) -> Tensor:
         """The outputs as a vector, by the library's operations."""
-        reader = _Reader({self._inputs[0]: variables, self._inputs[1]: data})
-        for group in self.groups:
-            reader.values[group] = _computed(group, reader)
+        reader = Reader({self._inputs[0]: variables, self._inputs[1]: data})
+        reader.run(self.groups)
         return reshape(reader.full(self.outputs), (-1,))
 
     def __str__(self) -> str:
         return "\n".join(map(str, [*self.groups, self.outputs]))
 
 
-class _Reader:
+def seconds(groups: Iterable[Group]) -> float:
+    """An estimate of the time that values and derivatives take."""
+    count = elements = gathered = 0
+    for group in groups:
+        count += 1
+        for term in group.terms:
+            elements += math.prod(group.shape) * math.prod(term.inner)
+            gathered += sum(x.gathered for x in term.factors)
+    return count * GROUP + elements * ELEMENT + gathered * GATHERED
+
+
+class Reader:
     """The values of sources, and what has been read of them."""
 
     def __init__(self, values: dict[Source, Tensor]) -> None:
         self.values = values
         self.read: dict[tuple, Tensor] = {}
+
+    def run(self, groups: Iterable[Group]) -> None:
+        """Compute groups from what they read, which comes before them."""
+        for group in groups:
+            self.values[group] = _computed(group, self)
 
     def __call__(self, operand: Operand) -> Tensor:
         """The elements of an operand; axes of size 1 are broadcast."""
@@ -227,18 +235,18 @@ class _Reader:
         return self.read[(source,)]
 
 
-def _computed(group: Group, read: _Reader) -> Tensor:
+def _computed(group: Group, read: Reader) -> Tensor:
     """The results of a group; axes of size 1 are broadcast."""
     values = [_added_up(term, read, len(group.shape)) for term in group.terms]
     if group.name != "add":
-        return apply(record_of(code_of[group.name]), tuple(values))
+        return apply(group.kind.op, tuple(values), group.kind.attrs)
     total = values[0]
     for value in values[1:]:
         total = total + value
     return total
 
 
-def _added_up(term: Term, read: _Reader, rank: int) -> Tensor:
+def _added_up(term: Term, read: Reader, rank: int) -> Tensor:
     """The product of a term's factors, added up over the axes from `rank` on."""
     inner = list(range(rank, rank + len(term.inner)))
     if inner and len(term.factors) == 2:
@@ -269,7 +277,7 @@ def _in_order(x: Tensor, axes: list[int], sizes: list[int]) -> Tensor:
     return reshape(x, tuple(sizes))
 
 
-def _laid_out(operand: Operand, read: _Reader, axes: list[list[int]]) -> Tensor:
+def _laid_out(operand: Operand, read: Reader, axes: list[list[int]]) -> Tensor:
     """The operand with one axis for each list of its axes, the others left out."""
     x, present = read.changing(operand)
     order = [present.index(i) for each in axes for i in each]

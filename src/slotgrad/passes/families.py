@@ -1,7 +1,7 @@
 """families: which operations of a tape may run as one array operation.
 
-A tape has columns: slot i was made by `code[i]` from slots `first[i]` and `second[i]`, which come
-before it.  Three sweeps, each a few operations on whole columns:
+Columns say what made slot i: `code[i]`, and the slots in row i of the columns `operands`, which
+come before it (-1: none).  Three sweeps, each a few operations on whole columns:
 
     sums      a + (b + c) + ... becomes one operation with many operands
     waves     operations whose operands are all known, again and again
@@ -13,6 +13,7 @@ May import the floor and kernel.scalars.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,21 +46,21 @@ class Operations:
     uses: np.ndarray
 
 
-def sums(
-    code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: np.ndarray
-) -> Operations:
-    """The operations of a tape, additions that only feed one another made one."""
+def sums(code: np.ndarray, operands: Sequence[np.ndarray], outputs: np.ndarray) -> Operations:
+    """The operations of columns, additions that only feed one another made one."""
     made = np.flatnonzero(code >= FIRST_OPERATION)
-    uses = np.bincount(first[made], minlength=code.size)
-    uses += np.bincount(_chosen(second, second >= 0), minlength=code.size)
+    uses = np.bincount(operands[0][made], minlength=code.size)
+    for column in operands[1:]:
+        mine = column[made]
+        uses += np.bincount(_chosen(mine, mine >= 0), minlength=code.size)
     adds = _chosen(made, code[made] == ADD)
     within = np.zeros(code.size, bool)  # sums that another addition goes on with, and nothing else
     within[adds] = uses[adds] == 1
     within[outputs] = False
     uses[outputs] += 1
-    left, right = first.astype(np.intp), second.astype(np.intp)
+    columns = [column.astype(np.intp) for column in operands]
     whole = np.arange(code.size)  # the last addition of a sum
-    for side in (left, right):
+    for side in columns[:2]:
         whole[side[adds]] = np.where(within[side[adds]], adds, side[adds])
     within &= whole != np.arange(code.size)
     links = np.flatnonzero(within)
@@ -69,14 +70,15 @@ def sums(
         whole[links] = further
         links = _chosen(links, moved)
     made = made[np.argsort(whole[made], kind="stable")]
-    both = np.empty((made.size, 2), np.intp)
-    both[:, 0], both[:, 1] = left[made], right[made]
-    given = (both >= 0) & ~within[both]
-    ends = np.cumsum(given[:, 0].astype(np.int8) + given[:, 1])
+    rows = np.empty((made.size, len(columns)), np.intp)
+    for position, column in enumerate(columns):
+        rows[:, position] = column[made]
+    given = (rows >= 0) & ~within[rows]
+    ends = np.cumsum(sum(given[:, i].astype(np.int8) for i in range(len(columns))))
     last = np.flatnonzero(~within[made])
-    operands = _chosen(both.reshape(-1), given.reshape(-1))
+    found = _chosen(rows.reshape(-1), given.reshape(-1))
     arity = np.diff(ends[last], prepend=0)
-    return Operations(made[last], code, ends[last] - arity, arity, operands, uses)
+    return Operations(made[last], code, ends[last] - arity, arity, found, uses)
 
 
 def _chosen(x: np.ndarray, where: np.ndarray) -> np.ndarray:

@@ -33,12 +33,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..kernel.scalars import CODES, FIRST_OPERATION, LEAF, NUMBER, code_of, name_of
+from ..kernel.scalars import CODES, FIRST_OPERATION, KINDS, LEAF, NUMBER, Kind, code_of
 from .affine import Affine, affine, fits, row_major, sizes_of
-from .arrays import GROUP, Assumed, Group, Lifted, Operand, Source, Term
+from .arrays import GROUP, Assumed, Group, Lifted, Operand, Source, Term, seconds
 from .families import ADD, Family, families, sums
 
-VARIABLES, DATA = 0, 1  # numbers of the first sources
+DATA, VARIABLES = 0, 1  # numbers of the first sources
 MUL, POW = code_of["mul"], code_of["pow"]
 FEW_TERMS = 4  # terms that are added one by one; more are worth a sum over an axis
 FEW_PRODUCTS = 2  # runs of products that are worth an operation each, however short
@@ -64,19 +64,35 @@ class _Located:
     form: Affine | None
 
 
-class _Lifting:
-    """The sources of all slots, and the groups that have been described."""
+class Lifting:
+    """The sources of all slots, and the groups that have been described.
 
-    def __init__(self, code: np.ndarray, values: np.ndarray, is_variable: np.ndarray) -> None:
+    code, values   of slots
+    kinds          what the codes of operations stand for
+    given          the sources of slots that are not computed; the first one is number 1
+    home, place    of slots that are not computed: the number of the source, and where in it;
+                   numbers and other data have the source DATA, and no place yet
+    known          whether numbers stay as they are
+    """
+
+    def __init__(
+        self,
+        code: np.ndarray,
+        values: np.ndarray,
+        kinds: Sequence[Kind],
+        given: Sequence[Source],
+        home: np.ndarray,
+        place: np.ndarray,
+        known: bool = False,
+    ) -> None:
         self.code = code
         self.values = values
-        self.variables = Source("variables", (int(is_variable.sum()),))
+        self.kinds = kinds
+        self.known = known
         self.data = Source("data", (0,))
-        self.sources: list[Source] = [self.variables, self.data]
-        self.home = np.full(code.size, DATA, np.int32)  # number of the source
-        self.home[is_variable] = VARIABLES
-        self.place = np.zeros(code.size, np.int64)  # in the source
-        self.place[is_variable] = np.arange(self.variables.size)
+        self.sources: list[Source] = [self.data, *given]
+        self.home = home
+        self.place = place
         self.family: dict[int, Family] = {}  # those with a source of their own, by number
         self.groups: list[Group] = []
         self.located: dict[int, _Located] = {}  # by id of the array, which it holds
@@ -84,13 +100,14 @@ class _Lifting:
         self.known_blocks: dict[bytes, int] = {}
         self.equal: list[tuple[np.ndarray, np.ndarray]] = []  # numbers that must be equal
         self.fixed: list[int] = []  # numbers that must stay
-        self.bits = values.view(np.int64)
+        self.bits = values.view(f"i{values.itemsize}")
 
     # -- families to groups ------------------------------------------------------------------------
 
     def enter(self, family: Family) -> None:
         """Give a family its source.  Products that are only added up may never need it."""
-        group = Group(name_of(family.code), (family.slots.size,), slots=family.slots)
+        kind, size = self.kinds[family.code - FIRST_OPERATION], family.slots.size
+        group = Group(kind.op.name, (size,), kind=kind, slots=family.slots)
         number = len(self.sources)
         self.sources.append(group)
         self.home[family.slots] = number
@@ -115,17 +132,21 @@ class _Lifting:
             runs = [[column[:, None]] for column in family.operands.T]
         group.shape, group.terms = self.terms(family.slots.size, runs)
         self.located.clear()
-        if family.code == POW:
-            self.fix(group.terms[1].factors[0])
+        if self.known:
+            for term in group.terms:
+                self.fix(term)
+        elif family.code == POW:  # powers with known exponents are simpler
+            self.fix(group.terms[1])
         self.groups.append(group)
 
-    def fix(self, operand: Operand) -> None:
-        """Take a single number as known: powers with known exponents are simpler."""
-        if operand.source is self.data and math.prod(operand.shape) == 1:
+    def fix(self, term: Term) -> None:
+        """Take a single number as known."""
+        operand, *others = term.factors
+        if operand.source is self.data and math.prod(operand.shape) == 1 and not others:
             assert isinstance(operand.places, Affine)
             slot = int(self.laid_out_slots()[operand.places.offset])
             if self.code[slot] == NUMBER:
-                operand.number = float(self.values[slot])
+                operand.number = self.values[slot]
                 self.fixed.append(slot)
 
     # -- sums --------------------------------------------------------------------------------------
@@ -304,12 +325,12 @@ class _Lifting:
         return _joined(self.laid_out)
 
     def lifted(self, variables: np.ndarray, outputs: np.ndarray) -> Lifted:
-        """All of it, with the slots of the variables."""
+        """All of it, with the slots of the one source that was given, the variables."""
         result = self.operand(outputs)
         fixed = np.array(self.fixed, np.int64)
         ones, others = (_joined([pair[i] for pair in self.equal]) for i in (0, 1))
         assumed = Assumed(ones, others, fixed, self.bits[fixed])
-        inputs = self.variables, self.data
+        inputs = self.sources[VARIABLES], self.data
         return Lifted(inputs, variables, self.laid_out_slots(), self.groups, result, assumed)
 
 
@@ -365,9 +386,9 @@ def lift(
     if int(code.max(initial=0)) >= FIRST_OPERATION + len(CODES):
         return None
     outputs = np.asarray(outputs, np.int64)
-    ops = sums(code, first, second, outputs)
-    seconds = np.count_nonzero(code >= FIRST_OPERATION) * _OPERATION
-    most = MOST_GROUPS if always else min(MOST_GROUPS, int(seconds / GROUP / 2))
+    ops = sums(code, (first, second), outputs)
+    pays = int(np.count_nonzero(code >= FIRST_OPERATION) * _OPERATION / GROUP / 2)
+    most = MOST_GROUPS if always else min(MOST_GROUPS, pays)
     found = families(ops, outputs, most)
     if found is None:
         return None
@@ -377,9 +398,12 @@ def lift(
     is_variable &= code == LEAF
     if variables is not None:
         is_variable &= np.isin(np.arange(code.size), variables)
-    lifting = _Lifting(code, values, is_variable)
+    home = np.where(is_variable, VARIABLES, DATA).astype(np.int32)
+    place = np.where(is_variable, np.cumsum(is_variable) - 1, 0)
+    given = Source("variables", (int(is_variable.sum()),))
+    lifting = Lifting(code, values, KINDS, [given], home, place)
     for family in found:
         lifting.enter(family)
     lifted = lifting.lifted(np.flatnonzero(is_variable), outputs)
     needed = sum(f.slots.size * max(1, f.operands.shape[1] - 1) for f in found)
-    return lifted if always or 2 * lifted.seconds < needed * _OPERATION else None
+    return lifted if always or 2 * seconds(lifted.groups) < needed * _OPERATION else None
