@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ..graph.region import Region, verify
 from .inline import inline
+from .lift_region import lift_region
 from .share import share
 from .simplify import simplify
 
@@ -19,6 +20,7 @@ PASSES: tuple[Pass, ...] = (
     simplify,  # algebra and constants; leaves equal nodes behind,
     share,  # which become one; that can make neighbours cancel,
     simplify,  # so once more
+    lift_region,  # many like operations on single numbers become array operations
 )
 # nodes that nobody needs are dropped by every pass, since a region is what its outputs reach
 

@@ -1,0 +1,359 @@
+"""scalars: the operations of a region on single numbers, as columns of slots.
+
+A loop over `x[i]` leaves a node for each operation on a number.  The columns have a slot for each of
+them, as those of a tape have (see kernel/scalars.py), and know of every other slot what it is: a
+number, an element of an array, or a node without axes that something else computes.
+
+    x[i], x[i, j]             an element of x
+    places of numbers, added  an array of slots, zero where there is none: what the gradient of x is
+    anything else             an operation on arrays; what it reads of the slots is `wanted`
+
+Numbers and arrays may depend on one another in turn.  Slots are of stage s + 1 where an operation on
+arrays stands between them and those of stage s.  May import the floor and kernel.scalars.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..graph.node import NO_ATTRS, Node
+from ..graph.op import Op
+from ..graph.region import Region
+from ..kernel.scalars import FIRST_OPERATION, KINDS, LEAF, NUMBER, Kind, code_of
+
+LARGEST = 1 << 16  # elements of an array that is followed number by number
+
+MOVES = {"reshape", "permute_dims", "broadcast_to", "slice"}  # views of elements of one input
+
+
+def is_scalar(node: Node) -> bool:
+    """Whether a node computes one number from single numbers."""
+    op = node.op
+    if op is None or op.family != "elementwise" or op.again is not None:
+        return False
+    return math.prod(node.type.shape) == 1
+
+
+@dataclass
+class Spread:
+    """An array that is the sum of some nodes, and of slots at some of its elements."""
+
+    at: dict[int, int] = field(default_factory=dict)  # by number of the element
+    parts: tuple[Node, ...] = ()
+
+
+@dataclass(eq=False)
+class Given:
+    """An array that slots are read from: a node, or several with one element each."""
+
+    stage: int  # the slots of which it can be read for
+    nodes: list[Node]
+    whole: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.nodes[0].type.shape if self.whole else (len(self.nodes),)
+
+
+class Scalars:
+    """The columns of a region whose operations on single numbers are mostly of one dtype.
+
+    code, operands, stage   of slots
+    numbers                 the values of those that are numbers
+    home, place             where those are that are elements: the number of the array, from 1 on,
+                            and which element
+    given                   these arrays
+    zero                    the slot of 0
+    slots, spread           what nodes are, where they are made of slots
+    rest                    the other operations, by the stage of the slots they can be read for
+    wanted                  nodes made of slots that the others read, or that are results
+    """
+
+    def __init__(self, region: Region, dtype: np.dtype) -> None:
+        self.dtype = dtype
+        self.code: list[int] = []
+        self.operands: list[tuple[int, int, int]] = []
+        self.stage: list[int] = []
+        self.numbers: dict[int, float] = {}
+        self.home: list[int] = []
+        self.place: list[int] = []
+        self.given: list[Given] = []
+        self.slots: dict[Node, int] = {}
+        self.spread: dict[Node, Spread] = {}
+        self.rest: dict[Node, int] = {}
+        self.wanted: dict[Node, None] = {}
+        self.kinds: list[Kind] = list(KINDS)
+        self._codes: dict[Any, int] = {}
+        self._known: dict[Any, int] = {}  # slots that are not computed, by what they are
+        self._homes: dict[Any, int] = {}
+        self._elements: dict[Node, tuple[Node, np.ndarray]] = {}
+        self._read: dict[Node, int] = {}
+        self.zero = self.number(0.0)
+        nodes = region.nodes
+        self._uses = Counter(i for n in nodes for i in n.inputs)
+        self._uses.update(region.outputs)
+        for node in nodes:
+            if node.op is not None and not self._scalar(node):
+                rule = _RULES.get(node.op.name)
+                if rule is None or not rule(self, node):
+                    self._other(node)
+        for node in region.outputs:
+            self._want(node)
+
+    # -- slots -------------------------------------------------------------------------------------
+
+    def record(self, op: Op, attrs: dict[str, Any], dtypes: tuple, operands: list[int]) -> int:
+        """The slot of an operation on slots of these dtypes."""
+        code = self._code_of(op, attrs, dtypes)
+        if code == ADD:  # adding 0 does nothing
+            if self.zero in operands:
+                return operands[operands[0] == self.zero]
+        first, second, third = (*operands, -1, -1)[:3]
+        stage = max([self.stage[i] for i in operands])
+        return self._new(code, stage, operands=(first, second, third))
+
+    def _new(
+        self,
+        code: int,
+        stage: int,
+        home: int = 0,
+        place: int = 0,
+        operands: tuple[int, int, int] = (-1, -1, -1),
+    ) -> int:
+        self.code.append(code)
+        self.stage.append(stage)
+        self.operands.append(operands)
+        self.home.append(home)
+        self.place.append(place)
+        return len(self.code) - 1
+
+    def _code_of(self, op: Op, attrs: dict[str, Any], dtypes: tuple) -> int:
+        """The tape's code for an operation on the dtype that most have, a new one for others."""
+        key = (op.name, tuple(attrs.items()), dtypes)
+        code = self._codes.get(key)
+        if code is None:
+            if op.name in code_of and not attrs and {*dtypes} == {self.dtype}:
+                code = code_of[op.name]
+            else:
+                code = FIRST_OPERATION + len(self.kinds)
+                self.kinds.append(Kind(op, attrs))
+            self._codes[key] = code
+        return code
+
+    def number(self, x: float) -> int:
+        """The slot of a number."""
+        key = (x, math.copysign(1.0, x))  # 0.0 and -0.0 are two
+        slot = self._known.get(key)
+        if slot is None:
+            slot = self._known[key] = self._new(NUMBER, 0)
+            self.numbers[slot] = x
+        return slot
+
+    def slot(self, node: Node) -> int:
+        """The slot of a node with one element."""
+        slot = self.slots.get(node)
+        if slot is None:
+            slot = self._read.get(node)
+            if slot is None:
+                slot = self._read[node] = self._leaf(node)
+        return slot
+
+    def _leaf(self, node: Node) -> int:
+        if isinstance(node.value, np.ndarray) and node.type.dtype == self.dtype:
+            return self.number(float(node.value.reshape(())))
+        base, places = self._found(node)
+        if base in self.slots:
+            return self.slots[base]
+        if math.prod(base.type.shape) == 1:
+            return self._single(base)
+        return self._element(base, int(places.reshape(())))
+
+    def _element(self, base: Node, place: int) -> int:
+        key = (base, place)
+        slot = self._known.get(key)
+        if slot is None:
+            home = self._homes.get(base)
+            if home is None:
+                self.given.append(Given(self._stage_behind(base), [base], True))
+                home = self._homes[base] = len(self.given)
+            slot = self._known[key] = self._new(LEAF, self.given[home - 1].stage, home, place)
+        return slot
+
+    def _single(self, node: Node) -> int:
+        """An element of an array of nodes that have one element each."""
+        if node in self._known:
+            return self._known[node]
+        stage = self._stage_behind(node)
+        key = (stage, node.type.dtype, node.value is None)
+        if key not in self._homes:
+            self.given.append(Given(stage, [], False))
+            self._homes[key] = len(self.given)
+        home = self._homes[key]
+        nodes = self.given[home - 1].nodes
+        nodes.append(node)
+        slot = self._known[node] = self._new(LEAF, stage, home, len(nodes) - 1)
+        return slot
+
+    def _found(self, node: Node) -> tuple[Node, np.ndarray]:
+        """The node whose elements a node shows, and which."""
+        found = self._elements.get(node)
+        if found is None:
+            if node.op is not None and node.op.name in MOVES and node not in self.spread:
+                base, places = self._found(node.inputs[0])
+                found = base, node.op.value(places, **node.attrs)
+            else:
+                found = node, np.arange(math.prod(node.type.shape)).reshape(node.type.shape)
+            self._elements[node] = found
+        return found
+
+    # -- nodes -------------------------------------------------------------------------------------
+
+    def _scalar(self, node: Node) -> bool:
+        """Take in an operation on single numbers."""
+        if not is_scalar(node):
+            return False
+        op, inputs = node.op, node.inputs
+        assert op is not None
+        slots = [self.slot(i) for i in inputs]
+        dtypes = tuple([i.type.dtype for i in inputs])
+        self.slots[node] = self.record(op, node.attrs, dtypes, slots)
+        return True
+
+    def _other(self, node: Node) -> bool:
+        for i in node.inputs:
+            self._want(i)
+        self.rest[node] = max([self._stage_behind(i) for i in node.inputs], default=0)
+        return True
+
+    def _want(self, node: Node) -> None:
+        if node in self.slots or node in self.spread:
+            self.wanted[node] = None
+
+    def stage_of(self, node: Node) -> int:
+        """The stage of what a node is made of."""
+        if node in self.slots:
+            return self.stage[self.slots[node]]
+        spread = self.spread[node]
+        found = [self.stage[slot] for slot in spread.at.values()]
+        return max([*found, *(self._stage_behind(p) for p in spread.parts)], default=0)
+
+    def _stage_behind(self, node: Node) -> int:
+        """The stage of the slots that can read a node."""
+        if node in self.slots or node in self.spread:
+            return self.stage_of(node) + 1
+        return self.rest.get(node, 0)
+
+    def _seen(self, node: Node) -> Spread | None:
+        """A node that is made of slots, as an array."""
+        if node in self.slots:
+            return Spread({0: self.slots[node]})
+        return self.spread.get(node)
+
+    def _enter(self, node: Node, spread: Spread) -> bool:
+        """Remember what a node is made of."""
+        if math.prod(node.type.shape) == 1 and not spread.parts:
+            self.slots[node] = spread.at[0] if 0 in spread.at else self.zero
+        else:
+            self.spread[node] = spread
+        return True
+
+    # -- rules: whether a node could be taken in -----------------------------------------------------
+
+    def move(self, node: Node) -> bool:
+        """A view of slots."""
+        x, size = self._seen(node.inputs[0]), math.prod(node.type.shape)
+        if x is None or x.parts or size > LARGEST or node.type.dtype != self.dtype:
+            return False
+        shape = node.inputs[0].type.shape
+        if math.prod(shape) == size and node.op is not None and node.op.name == "reshape":
+            return self._enter(node, x)
+        assert node.op is not None
+        places = node.op.value(np.arange(math.prod(shape)).reshape(shape), **node.attrs)
+        found = {k: x.at[i] for k, i in enumerate(places.reshape(-1).tolist()) if i in x.at}
+        return self._enter(node, Spread(found))
+
+    def put(self, node: Node) -> bool:
+        """Slots among zeros."""
+        source, attrs, dtype = node.inputs[0], node.attrs, node.type.dtype
+        x = self._seen(source)
+        if x is None and math.prod(source.type.shape) == 1:
+            x = Spread({0: self.slot(source)})
+        if x is None or x.parts or dtype != self.dtype:
+            return False
+        shape = node.type.shape
+        found = {}
+        for number, slot in x.at.items():
+            index = np.unravel_index(number, source.type.shape) if source.type.shape else ()
+            at = [s + int(i) * d for s, i, d in zip(attrs["starts"], index, attrs["steps"])]
+            found[_flat(at, shape)] = slot
+        return self._enter(node, Spread(found))
+
+    def join(self, node: Node) -> bool:
+        """Numbers one behind the other."""
+        if node.type.dtype != self.dtype or math.prod(node.type.shape) > LARGEST:
+            return False
+        axis, parts = node.attrs["axis"], []
+        if not any(i in self.slots or i in self.spread for i in node.inputs):
+            return False
+        for i in node.inputs:
+            x = self._seen(i)
+            if x is None and math.prod(i.type.shape) == 1:
+                x = Spread({0: self.slot(i)})
+            if x is None or x.parts:
+                return False
+            slots = np.full(math.prod(i.type.shape), -1)
+            slots[list(x.at)] = list(x.at.values())
+            parts.append(slots.reshape(i.type.shape))
+        whole = np.concatenate(parts, axis).reshape(-1)
+        return self._enter(node, Spread({k: s for k, s in enumerate(whole.tolist()) if s >= 0}))
+
+    def add(self, node: Node) -> bool:
+        """A sum of arrays."""
+        x, y = node.inputs
+        shapes = {i.type.shape for i in (x, y, node)}
+        if len(shapes) > 1 or node.type.dtype != self.dtype:
+            return False
+        a, b = self._seen(x), self._seen(y)
+        if a is None and b is None:
+            return False
+        large, small = self._own(x, a), b or Spread(parts=(y,))
+        if len(small.at) > len(large.at):
+            large, small = self._own(y, b), a or Spread(parts=(x,))
+        for number, slot in small.at.items():
+            old = large.at.get(number)
+            both = [old, slot] if large.at is not small.at else [slot, slot]
+            large.at[number] = slot if old is None else self._sum(node, both)
+        return self._enter(node, Spread(large.at, (*large.parts, *small.parts)))
+
+    def _own(self, node: Node, spread: Spread | None) -> Spread:
+        """What a node is made of, to be changed: nobody else looks at it any more."""
+        if spread is None:
+            return Spread(parts=(node,))
+        return spread if self._uses[node] == 1 else Spread(dict(spread.at), spread.parts)
+
+    def _sum(self, node: Node, slots: list[int]) -> int:
+        assert node.op is not None
+        return self.record(node.op, NO_ATTRS, (self.dtype, self.dtype), slots)
+
+
+def _flat(index: Iterable[int], shape: tuple[int, ...]) -> int:
+    number = 0
+    for i, n in zip(index, shape):
+        number = number * n + i
+    return number
+
+
+_RULES: dict[str, Callable[[Scalars, Node], bool]] = {
+    **dict.fromkeys(MOVES, Scalars.move),
+    "place": Scalars.put,
+    "concat": Scalars.join,
+    "add": Scalars.add,
+}
+
+ADD = code_of["add"]
