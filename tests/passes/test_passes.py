@@ -52,7 +52,7 @@ SIMPLIFY = {
     "reshape to the same": (
         lambda x: x.reshape(3, 1).reshape(3) + x,
         [(3,)],
-        "reshape reshape add",
+        "add",
     ),
 }
 

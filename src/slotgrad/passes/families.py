@@ -23,6 +23,7 @@ from ..kernel.scalars import FIRST_OPERATION, code_of
 ADD = code_of["add"]
 MOST_LOOKS = 32  # at each operation, on average, while it waits for its operands
 LOOKS = 1 << 21  # at all of them that take no time to speak of
+OUTSIDE, MANY = -1, -2  # where results go that no single family uses
 _LONGEST_SUM = 1 << 24
 
 
@@ -131,15 +132,15 @@ def families(ops: Operations, outputs: np.ndarray, most: int) -> list[Family] | 
         return None
     needed = np.zeros(ops.code.size, bool)
     needed[outputs] = True
-    consumer = np.full(ops.code.size, -1, np.int64)
+    consumer = np.full(ops.code.size, OUTSIDE, np.int64)
     found: list[Family] = []
     for wave in reversed(order):
         wave = _chosen(wave, needed[ops.slots[wave]])
         if not wave.size:
             continue
         slots = ops.slots[wave]
-        goal = np.where(ops.uses[slots] == 1, consumer[slots], -1)
-        kind = (goal + 1) << 32 | ops.arity[wave] << 8 | ops.code[slots]
+        goal = np.where(ops.uses[slots] == 1, consumer[slots], MANY)
+        kind = (goal - MANY) << 32 | ops.arity[wave] << 8 | ops.code[slots]
         parts = _parts(kind)
         if len(found) + len(parts) > most:
             return None

@@ -45,6 +45,7 @@ FEW_PRODUCTS = 2  # runs of products that are worth an operation each, however s
 LONG_RUN = 4  # terms in a run that is worth an operation
 MOST_RUNS = 16
 MOST_GROUPS = 512
+ENOUGH = 1024  # elements that tell in which direction all go
 
 _OPERATION = 2.5e-9  # seconds on the tape, value and derivatives, roughly
 
@@ -106,6 +107,8 @@ class Lifting:
 
     def enter(self, family: Family) -> None:
         """Give a family its source.  Products that are only added up may never need it."""
+        if self.descends(family.operands[:ENOUGH]):  # as in the derivative of a loop
+            family.slots, family.operands = family.slots[::-1], family.operands[::-1]
         kind, size = self.kinds[family.code - FIRST_OPERATION], family.slots.size
         group = Group(kind.op.name, (size,), kind=kind, slots=family.slots)
         number = len(self.sources)
@@ -115,6 +118,11 @@ class Lifting:
         self.family[number] = family
         if not self.only_added(family):
             self.describe(number)
+
+    def descends(self, slots: np.ndarray) -> bool:
+        """Whether the places of slots go down from row to row, more often than up."""
+        steps = np.diff(self.position(slots), axis=0)
+        return np.count_nonzero(steps < 0) > np.count_nonzero(steps > 0)
 
     def only_added(self, family: Family) -> bool:
         goal = family.consumer
@@ -157,6 +165,8 @@ class Lifting:
         one = (homes == homes[0]).all(0)
         head = np.where(one, homes[0], -1)
         order = np.argsort(head, kind="stable")  # the order of terms is free
+        if self.descends(operands[:ENOUGH, order].T):
+            order = head.size - 1 - np.argsort(head[::-1], kind="stable")
         operands, head = operands[:, order], head[order]
         starts = [0, *(np.flatnonzero(np.diff(head)) + 1).tolist(), head.size]
         found: list[Run] = []

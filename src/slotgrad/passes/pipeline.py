@@ -18,9 +18,10 @@ Pass = Callable[[Region], Region]
 PASSES: tuple[Pass, ...] = (
     inline,  # bodies of the user's operations, for the rest to work on
     simplify,  # algebra and constants; leaves equal nodes behind,
-    share,  # which become one; that can make neighbours cancel,
+    share,  # which become one
+    lift_region,  # many like operations on single numbers become array operations,
+    share,  # among which are equal ones again; that can make neighbours cancel,
     simplify,  # so once more
-    lift_region,  # many like operations on single numbers become array operations
 )
 # nodes that nobody needs are dropped by every pass, since a region is what its outputs reach
 

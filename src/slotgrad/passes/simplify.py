@@ -128,9 +128,23 @@ def _neg(node: Node) -> Node | None:
     return x.inputs[0] if x.op is not None and x.op.name == "neg" else None
 
 
+def _where(node: Node) -> Node | None:
+    condition, x, y = node.inputs
+    if _is(condition, True):
+        return _if_same_type(node, x)
+    return _if_same_type(node, y) if _is(condition, False) else None
+
+
 def _reshape(node: Node) -> Node | None:
     x = node.inputs[0]
+    if x.op is not None and x.op.name == "reshape":
+        assert node.op is not None
+        return _if_same_type(node, x.inputs[0]) or symbolic(node.op, x.inputs, node.attrs)
     return _if_same_type(node, x)
+
+
+def _same(node: Node) -> Node | None:
+    return _if_same_type(node, node.inputs[0])
 
 
 def _chain(node: Node) -> Node | None:
@@ -152,8 +166,9 @@ _RULES: dict[str, Callable[[Node], Node | None]] = {
     "sub": _sub,
     "add": _add,
     "neg": _neg,
+    "where": _where,
     "reshape": _reshape,
-    "broadcast_to": _reshape,
-    "cast": _reshape,
+    "broadcast_to": _same,
+    "cast": _same,
     "permute_dims": _chain,
 }
