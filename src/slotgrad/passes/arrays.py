@@ -27,7 +27,7 @@ from ..graph.region import Region
 from ..kernel.scalars import Kind
 from ..ops.contract import matmul
 from ..ops.declare import constant
-from ..ops.gather import gather
+from ..ops.gather import gather, scatter
 from ..ops.movement import broadcast_to, concat, permute_dims, reshape
 from ..ops.reduce import sum as sum_over
 from ..tensor import Tensor
@@ -57,10 +57,12 @@ class Group(Source):
     kind    the operation
     terms   what it applies to; a group of additions adds them up
     slots   where the results go on the tape
+    sums    for sums of different lengths, whose terms are one vector: which sum each belongs to
     """
 
     kind: Kind = field(kw_only=True)
     terms: list[Term] = field(default_factory=list)
+    sums: np.ndarray | None = None
     slots: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __str__(self) -> str:
@@ -177,6 +179,7 @@ def seconds(groups: Iterable[Group]) -> float:
         for term in group.terms:
             elements += math.prod(group.shape) * math.prod(term.inner)
             gathered += sum(x.gathered for x in term.factors)
+        gathered += 0 if group.sums is None else group.sums.size
     return count * GROUP + elements * ELEMENT + gathered * GATHERED
 
 
@@ -237,6 +240,10 @@ class Reader:
 
 def _computed(group: Group, read: Reader) -> Tensor:
     """The results of a group; axes of size 1 are broadcast."""
+    if group.sums is not None:
+        values = read.full(group.terms[0].factors[0])
+        zeros = constant(np.zeros(group.shape, values.dtype))
+        return scatter(zeros, values, (constant(group.sums),), (0,), "add")
     values = [_added_up(term, read, len(group.shape)) for term in group.terms]
     if group.name != "add":
         return apply(group.kind.op, tuple(values), group.kind.attrs)

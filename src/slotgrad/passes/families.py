@@ -24,6 +24,8 @@ ADD = code_of["add"]
 MOST_LOOKS = 32  # at each operation, on average, while it waits for its operands
 LOOKS = 1 << 21  # at all of them that take no time to speak of
 OUTSIDE, MANY = -1, -2  # where results go that no single family uses
+ANY = 0  # arity of sums of many lengths
+FEW_LENGTHS = 8
 _LONGEST_SUM = 1 << 24
 
 
@@ -117,12 +119,28 @@ class Family:
     slots     where their results go
     operands  slots, a row for each operation
     consumer  the family that alone uses the results, each once; or None
+    sums      for sums of different lengths, whose operands are one column: the number of the
+              operation that each belongs to
     """
 
     code: int
     slots: np.ndarray
     operands: np.ndarray
     consumer: Family | None
+    sums: np.ndarray | None = None
+
+    @property
+    def steps(self) -> int:
+        """How many operations on two operands, or one, they are."""
+        if self.sums is not None:
+            return self.sums.size - self.slots.size
+        return self.slots.size * max(1, self.operands.shape[1] - 1)
+
+    def turn(self) -> None:
+        """Take the operations in the opposite order."""
+        self.slots, self.operands = self.slots[::-1], self.operands[::-1]
+        if self.sums is not None:
+            self.sums = self.slots.size - 1 - self.sums[::-1]
 
 
 def families(ops: Operations, outputs: np.ndarray, most: int) -> list[Family] | None:
@@ -140,20 +158,42 @@ def families(ops: Operations, outputs: np.ndarray, most: int) -> list[Family] | 
             continue
         slots = ops.slots[wave]
         goal = np.where(ops.uses[slots] == 1, consumer[slots], MANY)
-        kind = (goal - MANY) << 32 | ops.arity[wave] << 8 | ops.code[slots]
+        arity = _common_arity(ops.arity[wave], goal, ops.code[slots] == ADD)
+        kind = (goal - MANY) << 32 | arity << 8 | ops.code[slots]
         parts = _parts(kind)
         if len(found) + len(parts) > most:
             return None
         for part in reversed(parts):
-            one = wave[part]
-            columns = np.arange(ops.arity[one[0]])
-            operands = ops.operands[ops.begin[one][:, None] + columns]
+            one, to = wave[part], int(goal[part][0])
+            operands, sums = _operands(ops, one, arity[part[0]] == ANY)
             needed[operands] = True
             consumer[operands] = len(found)
-            mine, to = ops.slots[one], int(goal[part][0])
-            goes_to = found[to] if to >= 0 else None
-            found.append(Family(int(ops.code[mine[0]]), mine, operands, goes_to))
+            mine, goes_to = ops.slots[one], found[to] if to >= 0 else None
+            found.append(Family(int(ops.code[mine[0]]), mine, operands, goes_to, sums))
     return found[::-1]
+
+
+def _common_arity(arity: np.ndarray, goal: np.ndarray, adds: np.ndarray) -> np.ndarray:
+    """The arity of operations, but ANY for sums that would fall into many families by it."""
+    arity = arity.copy()
+    pairs = np.unique(goal[adds] << 32 | arity[adds])
+    goals, lengths = np.unique(pairs >> 32, return_counts=True)
+    many = goals[lengths > FEW_LENGTHS]
+    if many.size:
+        arity[adds & np.isin(goal, many)] = ANY
+    return arity
+
+
+def _operands(
+    ops: Operations, one: np.ndarray, ragged: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The operands of operations, a row for each; of sums of any length in one column."""
+    begin, arity = ops.begin[one], ops.arity[one]
+    if not ragged:
+        return ops.operands[begin[:, None] + np.arange(arity[0])], None
+    within = np.arange(arity.sum()) - np.repeat(np.cumsum(arity) - arity, arity)
+    operands = ops.operands[np.repeat(begin, arity) + within]
+    return operands[:, None], np.repeat(np.arange(one.size), arity)
 
 
 def _parts(kind: np.ndarray) -> list[np.ndarray]:

@@ -108,7 +108,7 @@ class Lifting:
     def enter(self, family: Family) -> None:
         """Give a family its source.  Products that are only added up may never need it."""
         if self.descends(family.operands[:ENOUGH]):  # as in the derivative of a loop
-            family.slots, family.operands = family.slots[::-1], family.operands[::-1]
+            family.turn()
         kind, size = self.kinds[family.code - FIRST_OPERATION], family.slots.size
         group = Group(kind.op.name, (size,), kind=kind, slots=family.slots)
         number = len(self.sources)
@@ -122,11 +122,12 @@ class Lifting:
     def descends(self, slots: np.ndarray) -> bool:
         """Whether the places of slots go down from row to row, more often than up."""
         steps = np.diff(self.position(slots), axis=0)
-        return np.count_nonzero(steps < 0) > np.count_nonzero(steps > 0)
+        return bool(np.count_nonzero(steps < 0) > np.count_nonzero(steps > 0))
 
     def only_added(self, family: Family) -> bool:
         goal = family.consumer
-        return family.code == MUL and goal is not None and goal.code == ADD
+        added = goal is not None and goal.code == ADD and goal.sums is None
+        return family.code == MUL and added
 
     def describe(self, number: int) -> None:
         """Find the terms of a group."""
@@ -134,18 +135,27 @@ class Lifting:
         if not isinstance(group, Group) or group.terms:
             return
         family = self.family[number]
-        if family.code == ADD:
-            runs = self.runs(family.operands)
+        if family.sums is not None:
+            self.describe_sums(group, family.operands[:, 0], family.sums)
         else:
-            runs = [[column[:, None]] for column in family.operands.T]
-        group.shape, group.terms = self.terms(family.slots.size, runs)
+            if family.code == ADD:
+                runs = self.runs(family.operands)
+            else:
+                runs = [[column[:, None]] for column in family.operands.T]
+            group.shape, group.terms = self.terms(family.slots.size, runs)
         self.located.clear()
-        if self.known:
+        if self.known and family.sums is None:
             for term in group.terms:
                 self.fix(term)
         elif family.code == POW:  # powers with known exponents are simpler
             self.fix(group.terms[1])
         self.groups.append(group)
+
+    def describe_sums(self, group: Group, operands: np.ndarray, sums: np.ndarray) -> None:
+        """Sums of different lengths: their terms in the order in which they lie."""
+        order = np.argsort(self.position(operands), kind="stable")
+        group.sums = sums[order]
+        group.terms = [Term([self.operand(operands[order])])]
 
     def fix(self, term: Term) -> None:
         """Take a single number as known."""
@@ -415,5 +425,5 @@ def lift(
     for family in found:
         lifting.enter(family)
     lifted = lifting.lifted(np.flatnonzero(is_variable), outputs)
-    needed = sum(f.slots.size * max(1, f.operands.shape[1] - 1) for f in found)
+    needed = sum(f.steps for f in found)
     return lifted if always or 2 * seconds(lifted.groups) < needed * _OPERATION else None

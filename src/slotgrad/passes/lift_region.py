@@ -6,9 +6,9 @@
     v[4] = mul(v[2], v[3])
     ... for each of 100 elements
 
-As it is done for tapes (see lift.py), for columns that are made of nodes (see scalars.py).  A region
-that has few such operations, or whose operations are too different, stays as it is.  May import the
-floor, ops, capture, kernel.scalars and the passes that it is made of.
+As it is done for tapes (see lift.py), for columns that are made of nodes (see scalars.py).  A
+region that has few such operations, or whose operations are too different, stays as it is.  May
+import the floor, ops, capture, kernel.scalars and the passes that it is made of.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..tensor import Tensor
 from .arrays import Group, Operand, Reader, Source
 from .families import families, sums
 from .lift import Lifting
-from .scalars import Given, Scalars, is_scalar
+from .scalars import Scalars, is_scalar
 
 FEW = 150  # operations that are as well off without arrays
 ALIKE = 6  # operations that an array operation stands for, on average and at least
@@ -122,7 +122,8 @@ class _Arrays:
                     new[node] = modes.capture.adopt(copied(node, inputs)).node
             for given, source in zip(scalars.given, lifting.sources[1:]):
                 if given.stage == stage:
-                    read.values[source] = _joined([Tensor(new.get(n, n)) for n in given.nodes], given)
+                    nodes = [Tensor(new.get(n, n)) for n in given.nodes]
+                    read.values[source] = _joined(nodes, given.whole)
             read.run(groups)
             for node in self.brought[stage]:
                 new[node] = self.brought_back(node, read, new).node
@@ -143,6 +144,6 @@ class _Arrays:
         return total
 
 
-def _joined(nodes: list[Tensor], given: Given) -> Tensor:
+def _joined(nodes: list[Tensor], whole: bool) -> Tensor:
     """What is given as one array."""
-    return nodes[0] if given.whole else concat([reshape(x, (1,)) for x in nodes])
+    return nodes[0] if whole else concat([reshape(x, (1,)) for x in nodes])

@@ -1,15 +1,15 @@
 """scalars: the operations of a region on single numbers, as columns of slots.
 
-A loop over `x[i]` leaves a node for each operation on a number.  The columns have a slot for each of
-them, as those of a tape have (see kernel/scalars.py), and know of every other slot what it is: a
-number, an element of an array, or a node without axes that something else computes.
+A loop over `x[i]` leaves a node for each operation on a number.  The columns have a slot for each
+of them, as those of a tape have (see kernel/scalars.py), and know of every other slot what it is:
+a number, an element of an array, or a node without axes that something else computes.
 
     x[i], x[i, j]             an element of x
     places of numbers, added  an array of slots, zero where there is none: what the gradient of x is
     anything else             an operation on arrays; what it reads of the slots is `wanted`
 
-Numbers and arrays may depend on one another in turn.  Slots are of stage s + 1 where an operation on
-arrays stands between them and those of stage s.  May import the floor and kernel.scalars.
+Numbers and arrays may depend on one another in turn.  Slots are of stage s + 1 where an operation
+on arrays stands between them and those of stage s.  May import the floor and kernel.scalars.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from ..graph.op import Op
 from ..graph.region import Region
 from ..kernel.scalars import FIRST_OPERATION, KINDS, LEAF, NUMBER, Kind, code_of
 
-LARGEST = 1 << 16  # elements of an array that is followed number by number
+LARGEST = 1 << 12  # elements of an array that is followed number by number
 
-MOVES = {"reshape", "permute_dims", "broadcast_to", "slice"}  # views of elements of one input
+MOVES = {"reshape", "permute_dims", "broadcast_to", "slice", "gather"}
 
 
 def is_scalar(node: Node) -> bool:
@@ -111,9 +111,8 @@ class Scalars:
     def record(self, op: Op, attrs: dict[str, Any], dtypes: tuple, operands: list[int]) -> int:
         """The slot of an operation on slots of these dtypes."""
         code = self._code_of(op, attrs, dtypes)
-        if code == ADD:  # adding 0 does nothing
-            if self.zero in operands:
-                return operands[operands[0] == self.zero]
+        if code == ADD and self.zero in operands:  # adding 0 does nothing
+            return operands[operands[0] == self.zero]
         first, second, third = (*operands, -1, -1)[:3]
         stage = max([self.stage[i] for i in operands])
         return self._new(code, stage, operands=(first, second, third))
@@ -165,14 +164,18 @@ class Scalars:
         return slot
 
     def _leaf(self, node: Node) -> int:
-        if isinstance(node.value, np.ndarray) and node.type.dtype == self.dtype:
-            return self.number(float(node.value.reshape(())))
+        return self._leaf_at(node, 0)
+
+    def _leaf_at(self, node: Node, number: int) -> int:
+        """The slot of an element of an array that is not computed here."""
         base, places = self._found(node)
+        if isinstance(base.value, np.ndarray) and base.type.dtype == self.dtype:
+            return self.number(float(base.value.reshape(-1)[places.reshape(-1)[number]]))
         if base in self.slots:
             return self.slots[base]
         if math.prod(base.type.shape) == 1:
             return self._single(base)
-        return self._element(base, int(places.reshape(())))
+        return self._element(base, int(places.reshape(-1)[number]))
 
     def _element(self, base: Node, place: int) -> int:
         key = (base, place)
@@ -204,11 +207,11 @@ class Scalars:
         """The node whose elements a node shows, and which."""
         found = self._elements.get(node)
         if found is None:
-            if node.op is not None and node.op.name in MOVES and node not in self.spread:
+            if node not in self.spread and _moves(node):
                 base, places = self._found(node.inputs[0])
-                found = base, node.op.value(places, **node.attrs)
+                found = base, _moved(node, places)
             else:
-                found = node, np.arange(math.prod(node.type.shape)).reshape(node.type.shape)
+                found = node, _numbers(node.type.shape)
             self._elements[node] = found
         return found
 
@@ -258,60 +261,101 @@ class Scalars:
     def _enter(self, node: Node, spread: Spread) -> bool:
         """Remember what a node is made of."""
         if math.prod(node.type.shape) == 1 and not spread.parts:
-            self.slots[node] = spread.at[0] if 0 in spread.at else self.zero
+            self.slots[node] = spread.at.get(0, self.zero)
         else:
             self.spread[node] = spread
         return True
 
-    # -- rules: whether a node could be taken in -----------------------------------------------------
+    # -- rules: whether a node could be taken in -----------------------------------------------
 
     def move(self, node: Node) -> bool:
-        """A view of slots."""
-        x, size = self._seen(node.inputs[0]), math.prod(node.type.shape)
-        if x is None or x.parts or size > LARGEST or node.type.dtype != self.dtype:
+        """Slots in other places."""
+        x = self._seen(node.inputs[0])
+        if x is None or x.parts or not self._small(node) or not _moves(node):
             return False
-        shape = node.inputs[0].type.shape
-        if math.prod(shape) == size and node.op is not None and node.op.name == "reshape":
-            return self._enter(node, x)
-        assert node.op is not None
-        places = node.op.value(np.arange(math.prod(shape)).reshape(shape), **node.attrs)
-        found = {k: x.at[i] for k, i in enumerate(places.reshape(-1).tolist()) if i in x.at}
+        if node.op is not None and node.op.name == "reshape":
+            return self._enter(node, self._own(node.inputs[0], x))
+        places = _moved(node, _numbers(node.inputs[0].type.shape)).reshape(-1).tolist()
+        found = {k: x.at[i] for k, i in enumerate(places) if i in x.at}
         return self._enter(node, Spread(found))
 
     def put(self, node: Node) -> bool:
         """Slots among zeros."""
-        source, attrs, dtype = node.inputs[0], node.attrs, node.type.dtype
-        x = self._seen(source)
-        if x is None and math.prod(source.type.shape) == 1:
-            x = Spread({0: self.slot(source)})
-        if x is None or x.parts or dtype != self.dtype:
+        x, attrs = self._followed(node.inputs[0]), node.attrs
+        if x is None or node.type.dtype != self.dtype:
             return False
-        shape = node.type.shape
-        found = {}
-        for number, slot in x.at.items():
-            index = np.unravel_index(number, source.type.shape) if source.type.shape else ()
+        found, shape = {}, node.inputs[0].type.shape
+        for number, slot in x.items():
+            index = np.unravel_index(number, shape) if shape else ()
             at = [s + int(i) * d for s, i, d in zip(attrs["starts"], index, attrs["steps"])]
-            found[_flat(at, shape)] = slot
+            found[_flat(at, node.type.shape)] = slot
         return self._enter(node, Spread(found))
 
     def join(self, node: Node) -> bool:
-        """Numbers one behind the other."""
-        if node.type.dtype != self.dtype or math.prod(node.type.shape) > LARGEST:
-            return False
-        axis, parts = node.attrs["axis"], []
-        if not any(i in self.slots or i in self.spread for i in node.inputs):
-            return False
-        for i in node.inputs:
-            x = self._seen(i)
-            if x is None and math.prod(i.type.shape) == 1:
-                x = Spread({0: self.slot(i)})
-            if x is None or x.parts:
+        """Slots one behind the other."""
+        made = any(i in self.slots or i in self.spread for i in node.inputs)
+        parts = [self._followed(i) for i in node.inputs] if made and self._small(node) else [None]
+        slots = []
+        for i, x in zip(node.inputs, parts):
+            if x is None:
                 return False
-            slots = np.full(math.prod(i.type.shape), -1)
-            slots[list(x.at)] = list(x.at.values())
-            parts.append(slots.reshape(i.type.shape))
-        whole = np.concatenate(parts, axis).reshape(-1)
-        return self._enter(node, Spread({k: s for k, s in enumerate(whole.tolist()) if s >= 0}))
+            dense = np.full(math.prod(i.type.shape), self.zero)
+            dense[list(x)] = list(x.values())
+            slots.append(dense.reshape(i.type.shape))
+        whole = np.concatenate(slots, node.attrs["axis"]).reshape(-1).tolist()
+        return self._enter(node, Spread({k: s for k, s in enumerate(whole) if s != self.zero}))
+
+    def total(self, node: Node) -> bool:
+        """Sums over axes of slots."""
+        source = node.inputs[0]
+        x = self._seen(source)
+        if x is None or x.parts or not self._small(source):
+            return False
+        shape = source.type.shape
+        kept = tuple(1 if i in node.attrs["axis"] else n for i, n in enumerate(shape))
+        places = np.broadcast_to(_numbers(kept), shape).reshape(-1)
+        found: dict[int, int] = {}
+        for number, slot in sorted(x.at.items()):
+            self._put(found, int(places[number]), slot)
+        return self._enter(node, Spread(found))
+
+    def write(self, node: Node) -> bool:
+        """Slots written or added at known places of a vector."""
+        x, v, *indices = node.inputs
+        index = indices[0].value
+        if not self._small(node) or not isinstance(index, np.ndarray) or len(x.type.shape) != 1:
+            return False
+        written = self._followed(v)
+        if written is None or index.shape != v.type.shape:
+            return False
+        into = self._seen(x) or Spread({k: self._leaf_at(x, k) for k in range(x.type.shape[0])})
+        if into.parts:
+            return False
+        into = self._own(x, into)
+        for k, place in enumerate(index.reshape(-1).tolist()):
+            slot, place = written.get(k, self.zero), place % x.type.shape[0]
+            if node.attrs["mode"] == "set":
+                into.at[place] = slot
+            else:
+                self._put(into.at, place, slot)
+        return self._enter(node, into)
+
+    def _small(self, node: Node) -> bool:
+        """Whether a node is an array to be followed number by number."""
+        return node.type.dtype == self.dtype and math.prod(node.type.shape) <= LARGEST
+
+    def _followed(self, node: Node) -> dict[int, int] | None:
+        """The slots of an array, if it has no other parts; also of one that is not computed here
+        and has one element."""
+        x = self._seen(node)
+        if x is None and math.prod(node.type.shape) == 1 and node.type.dtype == self.dtype:
+            x = Spread({0: self.slot(node)})
+        return None if x is None or x.parts else x.at
+
+    def _put(self, at: dict[int, int], number: int, slot: int) -> None:
+        """Add a slot to an element."""
+        old = at.get(number)
+        at[number] = slot if old is None else self._sum([old, slot])
 
     def add(self, node: Node) -> bool:
         """A sum of arrays."""
@@ -325,10 +369,8 @@ class Scalars:
         large, small = self._own(x, a), b or Spread(parts=(y,))
         if len(small.at) > len(large.at):
             large, small = self._own(y, b), a or Spread(parts=(x,))
-        for number, slot in small.at.items():
-            old = large.at.get(number)
-            both = [old, slot] if large.at is not small.at else [slot, slot]
-            large.at[number] = slot if old is None else self._sum(node, both)
+        for number, slot in [*small.at.items()]:
+            self._put(large.at, number, slot)
         return self._enter(node, Spread(large.at, (*large.parts, *small.parts)))
 
     def _own(self, node: Node, spread: Spread | None) -> Spread:
@@ -337,9 +379,25 @@ class Scalars:
             return Spread(parts=(node,))
         return spread if self._uses[node] == 1 else Spread(dict(spread.at), spread.parts)
 
-    def _sum(self, node: Node, slots: list[int]) -> int:
-        assert node.op is not None
-        return self.record(node.op, NO_ATTRS, (self.dtype, self.dtype), slots)
+    def _sum(self, slots: list[int]) -> int:
+        return self.record(KINDS[ADD - FIRST_OPERATION].op, NO_ATTRS, (self.dtype,) * 2, slots)
+
+
+def _moves(node: Node) -> bool:
+    """Whether a node shows elements of its first input, in known places."""
+    if node.op is None or node.op.name not in MOVES:
+        return False
+    return all(isinstance(i.value, np.ndarray) for i in node.inputs[1:])
+
+
+def _moved(node: Node, x: np.ndarray) -> np.ndarray:
+    """What a node that moves elements makes of an array."""
+    assert node.op is not None
+    return node.op.value(x, *[i.value for i in node.inputs[1:]], **node.attrs)
+
+
+def _numbers(shape: tuple[int, ...]) -> np.ndarray:
+    return np.arange(math.prod(shape)).reshape(shape)
 
 
 def _flat(index: Iterable[int], shape: tuple[int, ...]) -> int:
@@ -354,6 +412,8 @@ _RULES: dict[str, Callable[[Scalars, Node], bool]] = {
     "place": Scalars.put,
     "concat": Scalars.join,
     "add": Scalars.add,
+    "sum": Scalars.total,
+    "scatter": Scalars.write,
 }
 
 ADD = code_of["add"]
