@@ -31,7 +31,7 @@ from ..ops.gather import gather, scatter
 from ..ops.movement import broadcast_to, concat, permute_dims, reshape
 from ..ops.reduce import sum as sum_over
 from ..tensor import Tensor
-from .affine import Affine, row_major, view
+from .affine import Affine, overlap, row_major, view
 
 # Seconds for values and derivatives, roughly.
 GROUP, ELEMENT, GATHERED = 120e-9, 0.2e-9, 2e-9
@@ -95,6 +95,22 @@ class Operand:
             return tuple(n if s else 1 for n, s in zip(self.places.sizes, self.places.strides))
         return self.places.shape
 
+    def at(self, axis: int, number: int) -> Operand:
+        """What is number `number` along an axis, over the other axes."""
+        if self.number is not None:
+            return self
+        if isinstance(self.places, Affine):
+            return Operand(self.source, self.places.at(axis, number))
+        place = number if self.places.shape[axis] > 1 else 0
+        return Operand(self.source, self.places.take(place, axis))
+
+    @property
+    def overlap(self) -> int | None:
+        """The axis along which windows move that overlap."""
+        if self.number is not None or not isinstance(self.places, Affine):
+            return None
+        return overlap(self.places, self.source.size)
+
     def __str__(self) -> str:
         if self.number is not None:
             return str(self.number)
@@ -109,6 +125,12 @@ class Term:
 
     factors: list[Operand]
     inner: tuple[int, ...] = ()
+
+    def along(self, rank: int, axis: int) -> list[Term]:
+        """Terms that add up to this one, for each place along an inner axis."""
+        inner = (*self.inner[: axis - rank], *self.inner[axis - rank + 1 :])
+        count = self.inner[axis - rank]
+        return [Term([x.at(axis, i) for x in self.factors], inner) for i in range(count)]
 
     def __str__(self) -> str:
         product = " * ".join(map(str, self.factors))
@@ -241,12 +263,16 @@ class Reader:
 def _computed(group: Group, read: Reader) -> Tensor:
     """The results of a group; axes of size 1 are broadcast."""
     if group.sums is not None:
-        values = read.full(group.terms[0].factors[0])
-        zeros = constant(np.zeros(group.shape, values.dtype))
-        return scatter(zeros, values, (constant(group.sums),), (0,), "add")
+        all_terms = read.full(group.terms[0].factors[0])
+        zeros = constant(np.zeros(group.shape, all_terms.dtype))
+        return scatter(zeros, all_terms, (constant(group.sums),), (0,), "add")
     values = [_added_up(term, read, len(group.shape)) for term in group.terms]
     if group.name != "add":
         return apply(group.kind.op, tuple(values), group.kind.attrs)
+    return _sum(values)
+
+
+def _sum(values: list[Tensor]) -> Tensor:
     total = values[0]
     for value in values[1:]:
         total = total + value
@@ -269,6 +295,10 @@ def _added_up(term: Term, read: Reader, rank: int) -> Tensor:
             right = _laid_out(b, read, [*each, inner, columns])
             sizes = [max(m, n) for m, n in zip(a.shape, b.shape)][:rank]
             return _in_order(matmul(left, right), [*sum(each, []), *rows, *columns], sizes)
+    moving = [x.overlap for x in term.factors if inner]
+    axis = next((i for i in moving if i is not None and i >= rank), None)
+    if axis is not None:  # one window after the other, instead of a copy of all of them
+        return _sum([_added_up(t, read, rank) for t in term.along(rank, axis)])
     product = math.prod([read(x) for x in term.factors[1:]], start=read(term.factors[0]))
     if not inner:
         return product

@@ -33,7 +33,7 @@ from .families import families, sums
 from .lift import Lifting
 from .scalars import Scalars, is_scalar
 
-FEW = 150  # operations that are as well off without arrays
+FEW = 100  # operations that are as well off without arrays
 ALIKE = 6  # operations that an array operation stands for, on average and at least
 MOST_CODES = 256
 
