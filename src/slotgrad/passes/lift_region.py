@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
@@ -40,19 +41,21 @@ MOST_CODES = 256
 
 def lift_region(region: Region) -> Region:
     """The region with arrays in place of many like operations on single numbers."""
-    kinds = Counter(n.type.dtype for n in region.nodes if is_scalar(n))
+    nodes = region.nodes
+    kinds = Counter(n.type.dtype for n in nodes if is_scalar(n))
     total = kinds.total()
     dtype = max((float32, float64), key=lambda t: kinds[t])
     if total < FEW or not kinds[dtype]:
         return region
-    scalars = Scalars(region, dtype)
+    scalars = Scalars(nodes, region.outputs, dtype)
     if FIRST_OPERATION + len(scalars.kinds) > MOST_CODES:
         return region
     arrays = _Arrays(scalars)
     if not arrays.found(total // ALIKE):
         return region
-    given = [Tensor(n) for n in region.nodes]
-    return Region(region.inputs, capture(lambda: arrays.write(region), given, list).region.outputs)
+    given = [Tensor(n) for n in nodes]
+    made = capture(lambda: arrays.write(region.outputs), given, list)
+    return Region(region.inputs, made.region.outputs)
 
 
 class _Arrays:
@@ -90,7 +93,8 @@ class _Arrays:
     def found(self, most: int) -> bool:
         """Find the families of all stages; whether they are no more than `most`."""
         needed = np.zeros(self.stage.size, bool)
-        needed[self.operands[self.stage[self.operands] < self.stage[:, None]]] = True
+        earlier = (self.operands >= 0) & (self.stage[self.operands] < self.stage[:, None])
+        needed[self.operands[earlier]] = True
         for slots in chain(*(nodes.values() for nodes in self.brought)):
             needed[slots] = True
         for stage, nodes in enumerate(self.brought):
@@ -109,7 +113,7 @@ class _Arrays:
             self.groups.append(self.lifting.groups[before:])
         return True
 
-    def write(self, region: Region) -> list[Tensor]:
+    def write(self, outputs: Sequence[Node]) -> list[Tensor]:
         """The outputs of the region, computed with arrays."""
         lifting, scalars = self.lifting, self.scalars
         data = lifting.values[lifting.laid_out_slots()]
@@ -127,7 +131,7 @@ class _Arrays:
             read.run(groups)
             for node in self.brought[stage]:
                 new[node] = self.brought_back(node, read, new).node
-        return [Tensor(new.get(n, n)) for n in region.outputs]
+        return [Tensor(new.get(n, n)) for n in outputs]
 
     def brought_back(self, node: Node, read: Reader, new: dict[Node, Node]) -> Tensor:
         """A node made of slots, as a tensor."""

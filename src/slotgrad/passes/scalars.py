@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,6 @@ import numpy as np
 
 from ..graph.node import NO_ATTRS, Node
 from ..graph.op import Op
-from ..graph.region import Region
 from ..kernel.scalars import FIRST_OPERATION, KINDS, LEAF, NUMBER, Kind, code_of
 
 LARGEST = 1 << 12  # elements of an array that is followed number by number
@@ -75,7 +74,7 @@ class Scalars:
     wanted                  nodes made of slots that the others read, or that are results
     """
 
-    def __init__(self, region: Region, dtype: np.dtype) -> None:
+    def __init__(self, nodes: Sequence[Node], outputs: Sequence[Node], dtype: np.dtype) -> None:
         self.dtype = dtype
         self.code: list[int] = []
         self.operands: list[tuple[int, int, int]] = []
@@ -95,15 +94,14 @@ class Scalars:
         self._elements: dict[Node, tuple[Node, np.ndarray]] = {}
         self._read: dict[Node, int] = {}
         self.zero = self.number(0.0)
-        nodes = region.nodes
         self._uses = Counter(i for n in nodes for i in n.inputs)
-        self._uses.update(region.outputs)
+        self._uses.update(outputs)
         for node in nodes:
             if node.op is not None and not self._scalar(node):
                 rule = _RULES.get(node.op.name)
                 if rule is None or not rule(self, node):
                     self._other(node)
-        for node in region.outputs:
+        for node in outputs:
             self._want(node)
 
     # -- slots -------------------------------------------------------------------------------------
@@ -284,12 +282,9 @@ class Scalars:
         x, attrs = self._followed(node.inputs[0]), node.attrs
         if x is None or node.type.dtype != self.dtype:
             return False
-        found, shape = {}, node.inputs[0].type.shape
-        for number, slot in x.items():
-            index = np.unravel_index(number, shape) if shape else ()
-            at = [s + int(i) * d for s, i, d in zip(attrs["starts"], index, attrs["steps"])]
-            found[_flat(at, node.type.shape)] = slot
-        return self._enter(node, Spread(found))
+        shapes = node.inputs[0].type.shape, node.type.shape
+        axes = list(zip(*shapes, attrs["starts"], attrs["steps"]))
+        return self._enter(node, Spread({_placed(k, axes): slot for k, slot in x.items()}))
 
     def join(self, node: Node) -> bool:
         """Slots one behind the other."""
@@ -400,11 +395,20 @@ def _numbers(shape: tuple[int, ...]) -> np.ndarray:
     return np.arange(math.prod(shape)).reshape(shape)
 
 
-def _flat(index: Iterable[int], shape: tuple[int, ...]) -> int:
-    number = 0
-    for i, n in zip(index, shape):
-        number = number * n + i
-    return number
+def _placed(number: int, axes: list[tuple[int, int, int, int]]) -> int:
+    """Where an element of a box is in the array that the box stands in.
+
+    axes  (size of the box, size of the array, start, step) of each axis
+
+    >>> _placed(3, [(2, 10, 4, 1), (2, 10, 0, 5)])
+    55
+    """
+    place, stride = 0, 1
+    for inner, outer, start, step in reversed(axes):
+        number, i = divmod(number, inner)
+        place += (start + i * step) * stride
+        stride *= outer
+    return place
 
 
 _RULES: dict[str, Callable[[Scalars, Node], bool]] = {
