@@ -3,7 +3,7 @@
     group     one array operation; a group "add" adds up its terms
     term      a product of one or two factors, added up over axes behind those of the group
     operand   a factor: a strided view of a source, or elements gathered from it
-    source    the inputs, a group's results, or several operands one behind the other
+    source    an input, data, a group's results, or several operands one behind the other
 
 `Reader` carries such a program out by the library's operations; `Lifted` is one as an ordinary
 function of tensors.  May import the floor, ops, kernel.scalars, capture and passes.affine.
@@ -12,7 +12,7 @@ function of tensors.  May import the floor, ops, kernel.scalars, capture and pas
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from ..kernel.scalars import Kind
 from ..ops.contract import matmul
 from ..ops.declare import constant
 from ..ops.gather import gather, scatter
-from ..ops.movement import broadcast_to, concat, permute_dims, reshape
+from ..ops.movement import broadcast_to, concat, narrow, permute_dims, reshape
 from ..ops.reduce import sum as sum_over
 from ..tensor import Tensor
 from .affine import Affine, overlap, row_major, view
@@ -39,7 +39,7 @@ GROUP, ELEMENT, GATHERED = 120e-9, 0.2e-9, 2e-9
 
 @dataclass(eq=False)
 class Source:
-    """An array that operands are read from: the inputs, or several others one behind the other."""
+    """An array that operands are read from: an input, or several others one behind the other."""
 
     name: str
     shape: tuple[int, ...]
@@ -48,6 +48,13 @@ class Source:
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+
+@dataclass(eq=False)
+class Data(Source):
+    """Slots that lie nowhere by themselves, in an order in which they are read."""
+
+    slots: np.ndarray = field(kw_only=True)
 
 
 @dataclass(eq=False)
@@ -157,18 +164,20 @@ class Lifted:
 
     def __init__(
         self,
-        inputs: tuple[Source, Source],
+        input: Source,
         variables: np.ndarray,
-        data: np.ndarray,
+        blocks: Sequence[Data],
         groups: list[Group],
         outputs: Operand,
         assumed: Assumed,
     ) -> None:
         self.variables = variables
-        self.data = data
+        self.data = np.concatenate([np.zeros(0, np.int64), *(b.slots for b in blocks)])
         self.groups = groups
         self.outputs = outputs
-        self._inputs = inputs
+        self._input = input
+        ends = np.cumsum([b.size for b in blocks]).tolist()
+        self._begin = {b: end - b.size for b, end in zip(blocks, ends)}
         self._assumed = assumed
 
     def holds(self, values: np.ndarray) -> bool:
@@ -185,7 +194,8 @@ class Lifted:
 
     def __call__(self, variables: Tensor, data: Tensor) -> Tensor:
         """The outputs as a vector, by the library's operations."""
-        reader = Reader({self._inputs[0]: variables, self._inputs[1]: data})
+        read = lambda block: narrow(data, 0, self._begin[block], block.size)  # noqa: E731
+        reader = Reader({self._input: variables}, read)
         reader.run(self.groups)
         return reshape(reader.full(self.outputs), (-1,))
 
@@ -206,10 +216,14 @@ def seconds(groups: Iterable[Group]) -> float:
 
 
 class Reader:
-    """The values of sources, and what has been read of them."""
+    """The values of sources, and what has been read of them.
 
-    def __init__(self, values: dict[Source, Tensor]) -> None:
+    data    makes a vector of slots
+    """
+
+    def __init__(self, values: dict[Source, Tensor], data: Callable[[Data], Tensor]) -> None:
         self.values = values
+        self.data = data
         self.read: dict[tuple, Tensor] = {}
 
     def run(self, groups: Iterable[Group]) -> None:
@@ -252,7 +266,9 @@ class Reader:
     def flat(self, source: Source) -> Tensor:
         """All elements of a source along one axis."""
         if (source,) not in self.read:
-            if source.parts:
+            if isinstance(source, Data):
+                x = self.data(source)
+            elif source.parts:
                 x = concat([reshape(self.full(p), (-1,)) for p in source.parts])
             else:
                 x = reshape(broadcast_to(self.values[source], source.shape), (-1,))

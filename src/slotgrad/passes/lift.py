@@ -27,7 +27,6 @@ it is made of.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -35,7 +34,7 @@ import numpy as np
 
 from ..kernel.scalars import CODES, FIRST_OPERATION, KINDS, LEAF, NUMBER, Kind, code_of
 from .affine import Affine, affine, fits, row_major, sizes_of
-from .arrays import GROUP, Assumed, Group, Lifted, Operand, Source, Term, seconds
+from .arrays import GROUP, Assumed, Data, Group, Lifted, Operand, Source, Term, seconds
 from .families import ADD, Family, families, sums
 
 DATA, VARIABLES = 0, 1  # numbers of the first sources
@@ -73,7 +72,8 @@ class Lifting:
     given          the sources of slots that are not computed; the first one is number 1
     home, place    of slots that are not computed: the number of the source, and where in it;
                    numbers and other data have the source DATA, and no place yet
-    known          whether numbers stay as they are
+    loose          data that are copied once, to where they are first read from; other data are
+                   numbers then, which stay as they are, and can be everywhere
     """
 
     def __init__(
@@ -84,21 +84,20 @@ class Lifting:
         given: Sequence[Source],
         home: np.ndarray,
         place: np.ndarray,
-        known: bool = False,
+        loose: np.ndarray | None = None,
     ) -> None:
         self.code = code
         self.values = values
         self.kinds = kinds
-        self.known = known
-        self.data = Source("data", (0,))
-        self.sources: list[Source] = [self.data, *given]
+        self.known = loose is not None
+        self.loose = np.zeros(code.size, bool) if loose is None else loose
+        self.sources: list[Source] = [Source("data", (0,)), *given]
         self.home = home
         self.place = place
         self.family: dict[int, Family] = {}  # those with a source of their own, by number
         self.groups: list[Group] = []
         self.located: dict[int, _Located] = {}  # by id of the array, which it holds
-        self.laid_out: list[np.ndarray] = []  # slots of the data, in order
-        self.known_blocks: dict[bytes, int] = {}
+        self.blocks: dict[bytes, Data] = {}  # by their slots
         self.equal: list[tuple[np.ndarray, np.ndarray]] = []  # numbers that must be equal
         self.fixed: list[int] = []  # numbers that must stay
         self.bits = values.view(f"i{values.itemsize}")
@@ -107,6 +106,7 @@ class Lifting:
 
     def enter(self, family: Family) -> None:
         """Give a family its source.  Products that are only added up may never need it."""
+        self.settle(family.operands)
         if self.descends(family.operands[:ENOUGH]):  # as in the derivative of a loop
             family.turn()
         kind, size = self.kinds[family.code - FIRST_OPERATION], family.slots.size
@@ -118,6 +118,17 @@ class Lifting:
         self.family[number] = family
         if not self.only_added(family):
             self.describe(number)
+
+    def settle(self, operands: np.ndarray) -> None:
+        """Put the loose data among operands one behind the other, in the order of reading."""
+        slots = operands.T.reshape(-1)
+        slots = slots[self.loose[slots]]
+        if slots.size:
+            slots = slots[np.sort(np.unique(slots, return_index=True)[1])]
+            self.loose[slots] = False
+            self.home[slots] = len(self.sources)
+            self.place[slots] = np.arange(slots.size)
+            self.sources.append(Data("data", (slots.size,), slots=slots))
 
     def descends(self, slots: np.ndarray) -> bool:
         """Whether the places of slots go down from row to row, more often than up."""
@@ -160,9 +171,8 @@ class Lifting:
     def fix(self, term: Term) -> None:
         """Take a single number as known."""
         operand, *others = term.factors
-        if operand.source is self.data and math.prod(operand.shape) == 1 and not others:
-            assert isinstance(operand.places, Affine)
-            slot = int(self.laid_out_slots()[operand.places.offset])
+        if isinstance(operand.source, Data) and operand.source.size == 1 and not others:
+            slot = int(operand.source.slots[0])
             if self.code[slot] == NUMBER:
                 operand.number = self.values[slot]
                 self.fixed.append(slot)
@@ -327,12 +337,10 @@ class Lifting:
             if other.any():
                 self.equal.append((slots[other], full[other]))
         key = kept.tobytes()
-        if key not in self.known_blocks:
-            self.known_blocks[key] = self.data.size
-            self.laid_out.append(kept.reshape(-1))
-            self.data.shape = (self.data.size + kept.size,)
+        if key not in self.blocks:
+            self.blocks[key] = Data("data", (kept.size,), slots=kept.reshape(-1))
         strides = [s if n > 1 else 0 for n, s in zip(kept.shape, row_major(kept.shape))]
-        return Operand(self.data, Affine(self.known_blocks[key], slots.shape, tuple(strides)))
+        return Operand(self.blocks[key], Affine(0, slots.shape, tuple(strides)))
 
     def same_data(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Where slots are one and the same, or numbers of equal value."""
@@ -341,17 +349,14 @@ class Lifting:
 
     # -- the end -----------------------------------------------------------------------------------
 
-    def laid_out_slots(self) -> np.ndarray:
-        return _joined(self.laid_out)
-
     def lifted(self, variables: np.ndarray, outputs: np.ndarray) -> Lifted:
         """All of it, with the slots of the one source that was given, the variables."""
         result = self.operand(outputs)
         fixed = np.array(self.fixed, np.int64)
         ones, others = (_joined([pair[i] for pair in self.equal]) for i in (0, 1))
         assumed = Assumed(ones, others, fixed, self.bits[fixed])
-        inputs = self.sources[VARIABLES], self.data
-        return Lifted(inputs, variables, self.laid_out_slots(), self.groups, result, assumed)
+        given, blocks = self.sources[VARIABLES], list(self.blocks.values())
+        return Lifted(given, variables, blocks, self.groups, result, assumed)
 
 
 def _joined(slots: list[np.ndarray]) -> np.ndarray:

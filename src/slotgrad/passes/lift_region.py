@@ -29,9 +29,9 @@ from ..kernel.scalars import FIRST_OPERATION, LEAF
 from ..ops.declare import constant
 from ..ops.movement import concat, cut, reshape
 from ..tensor import Tensor
-from .arrays import Group, Operand, Reader, Source
+from .arrays import Data, Group, Operand, Reader, Source
 from .families import families, sums
-from .lift import Lifting
+from .lift import DATA, Lifting
 from .scalars import Scalars, is_scalar
 
 FEW = 100  # operations that are as well off without arrays
@@ -66,11 +66,13 @@ class _Arrays:
         code = np.array(scalars.code)
         values = np.zeros(code.size, scalars.dtype)
         values[list(scalars.numbers)] = list(scalars.numbers.values())
-        given = [Source("given", g.shape) for g in scalars.given]
+        given = [Source("given", node.type.shape) for node in scalars.given]
         home, place = np.array(scalars.home, np.int32), np.array(scalars.place, np.int64)
         self.stage = np.array(scalars.stage)
         self.operands = np.array(scalars.operands, np.int32).reshape(-1, 3)
-        self.lifting = Lifting(code, values, scalars.kinds, given, home, place, known=True)
+        loose = np.zeros(code.size, bool)
+        loose[list(scalars.single)] = True
+        self.lifting = Lifting(code, values, scalars.kinds, given, home, place, loose)
         self.groups: list[list[Group]] = []  # by stage
         self.brought = self.wanted()
         self.operands_of: dict[Node, Operand] = {}  # of nodes with several elements
@@ -116,18 +118,16 @@ class _Arrays:
     def write(self, outputs: Sequence[Node]) -> list[Tensor]:
         """The outputs of the region, computed with arrays."""
         lifting, scalars = self.lifting, self.scalars
-        data = lifting.values[lifting.laid_out_slots()]
         new: dict[Node, Node] = {}
-        read = Reader({lifting.data: constant(data)})
+        read = Reader({}, lambda block: self.laid_out(block, new))
         for stage, groups in enumerate(self.groups):
             for node in (n for n, s in scalars.rest.items() if s == stage):
                 inputs = tuple([new.get(i, i) for i in node.inputs])
                 if inputs != node.inputs:
                     new[node] = modes.capture.adopt(copied(node, inputs)).node
-            for given, source in zip(scalars.given, lifting.sources[1:]):
-                if given.stage == stage:
-                    nodes = [Tensor(new.get(n, n)) for n in given.nodes]
-                    read.values[source] = _joined(nodes, given.whole)
+            for (node, known), source in zip(scalars.given.items(), lifting.sources[1:]):
+                if known == stage:
+                    read.values[source] = Tensor(new.get(node, node))
             read.run(groups)
             for node in self.brought[stage]:
                 new[node] = self.brought_back(node, read, new).node
@@ -139,15 +139,21 @@ class _Arrays:
         if node in scalars.slots:
             slot = scalars.slots[node]
             source, place = lifting.sources[lifting.home[slot]], int(lifting.place[slot])
-            if source is lifting.data:
-                return constant(np.full(shape, lifting.values[slot]))
+            if isinstance(source, Data) or lifting.home[slot] == DATA:
+                return reshape(self.datum(slot, new), shape)
             return reshape(cut(read.flat(source), (place,), (1,), (1,)), shape)
         total = reshape(read.full(self.operands_of[node]), shape)
         for part in scalars.spread[node].parts:
             total = total + Tensor(new.get(part, part))
         return total
 
+    def laid_out(self, block: Data, new: dict[Node, Node]) -> Tensor:
+        """Data as a vector."""
+        if all(slot in self.scalars.numbers for slot in block.slots.tolist()):
+            return constant(self.lifting.values[block.slots])
+        return concat([reshape(self.datum(slot, new), (1,)) for slot in block.slots.tolist()])
 
-def _joined(nodes: list[Tensor], whole: bool) -> Tensor:
-    """What is given as one array."""
-    return nodes[0] if whole else concat([reshape(x, (1,)) for x in nodes])
+    def datum(self, slot: int, new: dict[Node, Node]) -> Tensor:
+        """A number, or a node with one element."""
+        node = self.scalars.single.get(slot)
+        return constant(self.lifting.values[slot]) if node is None else Tensor(new.get(node, node))

@@ -47,19 +47,6 @@ class Spread:
     parts: tuple[Node, ...] = ()
 
 
-@dataclass(eq=False)
-class Given:
-    """An array that slots are read from: a node, or several with one element each."""
-
-    stage: int  # the slots of which it can be read for
-    nodes: list[Node]
-    whole: bool
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.nodes[0].type.shape if self.whole else (len(self.nodes),)
-
-
 class Scalars:
     """The columns of a region whose operations on single numbers are mostly of one dtype.
 
@@ -67,7 +54,8 @@ class Scalars:
     numbers                 the values of those that are numbers
     home, place             where those are that are elements: the number of the array, from 1 on,
                             and which element
-    given                   these arrays
+    given                   these arrays, and the stage of the slots that can read them
+    single                  the nodes of those that are not elements, but nodes with one element
     zero                    the slot of 0
     slots, spread           what nodes are, where they are made of slots
     rest                    the other operations, by the stage of the slots they can be read for
@@ -82,7 +70,8 @@ class Scalars:
         self.numbers: dict[int, float] = {}
         self.home: list[int] = []
         self.place: list[int] = []
-        self.given: list[Given] = []
+        self.given: dict[Node, int] = {}
+        self.single: dict[int, Node] = {}
         self.slots: dict[Node, int] = {}
         self.spread: dict[Node, Spread] = {}
         self.rest: dict[Node, int] = {}
@@ -172,33 +161,24 @@ class Scalars:
         if base in self.slots:
             return self.slots[base]
         if math.prod(base.type.shape) == 1:
-            return self._single(base)
+            return self._alone(base)
         return self._element(base, int(places.reshape(-1)[number]))
 
     def _element(self, base: Node, place: int) -> int:
         key = (base, place)
         slot = self._known.get(key)
         if slot is None:
-            home = self._homes.get(base)
-            if home is None:
-                self.given.append(Given(self._stage_behind(base), [base], True))
-                home = self._homes[base] = len(self.given)
-            slot = self._known[key] = self._new(LEAF, self.given[home - 1].stage, home, place)
+            home = self._homes.setdefault(base, len(self._homes) + 1)
+            stage = self.given.setdefault(base, self._stage_behind(base))
+            slot = self._known[key] = self._new(LEAF, stage, home, place)
         return slot
 
-    def _single(self, node: Node) -> int:
-        """An element of an array of nodes that have one element each."""
-        if node in self._known:
-            return self._known[node]
-        stage = self._stage_behind(node)
-        key = (stage, node.type.dtype, node.value is None)
-        if key not in self._homes:
-            self.given.append(Given(stage, [], False))
-            self._homes[key] = len(self.given)
-        home = self._homes[key]
-        nodes = self.given[home - 1].nodes
-        nodes.append(node)
-        slot = self._known[node] = self._new(LEAF, stage, home, len(nodes) - 1)
+    def _alone(self, node: Node) -> int:
+        """The slot of a node that has one element."""
+        slot = self._known.get(node)
+        if slot is None:
+            slot = self._known[node] = self._new(LEAF, self._stage_behind(node))
+            self.single[slot] = node
         return slot
 
     def _found(self, node: Node) -> tuple[Node, np.ndarray]:
