@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import slotgrad as sg
-from slotgrad.passes.lift import lift
+from slotgrad.passes.lift_tape import lift_tape
 from slotgrad.scalar.interpreted import Interpreted
 from slotgrad.scalar.lifted import Arrays, Lifting
 from slotgrad.scalar.tiers import STRAIGHT
@@ -103,7 +103,7 @@ def test_arrays_compute_what_the_interpreter_and_numpy_do(program):
     gradients[slot] = 1.0
     plain.backward(values, gradients)
     plain.settle(values, gradients)
-    lifted = lift(code, first, second, values, np.array([slot]), always=True)
+    lifted = lift_tape(code, first, second, values, np.array([slot]), always=True)
     arrays = Arrays(lifted)
     [by_numpy] = Program(lifted.region)([values[lifted.variables], values[lifted.data]])
     for value in (arrays.value(values), by_numpy):

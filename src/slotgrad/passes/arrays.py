@@ -5,30 +5,24 @@
     operand   a factor: a strided view of a source, or elements gathered from it
     source    an input, data, a group's results, or several operands one behind the other
 
-`Reader` carries such a program out by the library's operations; `Lifted` is one as an ordinary
-function of tensors.  May import the floor, ops, kernel.scalars, capture and passes.affine.
+`Reader` carries such a program out by the library's operations.  May import the floor, ops,
+kernel.scalars and passes.affine.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
-from ..capture import capture, placeholder
-from ..dtypes import float64
 from ..graph.apply import apply
-from ..graph.node import TensorType
-from ..graph.region import Region
 from ..kernel.scalars import Kind
 from ..ops.contract import matmul
 from ..ops.declare import constant
 from ..ops.gather import gather, scatter
-from ..ops.movement import broadcast_to, concat, narrow, permute_dims, reshape
+from ..ops.movement import broadcast_to, concat, permute_dims, reshape
 from ..ops.reduce import sum as sum_over
 from ..tensor import Tensor
 from .affine import Affine, overlap, row_major, view
@@ -142,65 +136,6 @@ class Term:
     def __str__(self) -> str:
         product = " * ".join(map(str, self.factors))
         return f"sum{list(self.inner)} {product}" if self.inner else product
-
-
-class Assumed(NamedTuple):
-    """What was taken for granted: `ones` and `others` are numbers of equal value on the tape, and
-    those at `fixed` have the bits `numbers`."""
-
-    ones: np.ndarray
-    others: np.ndarray
-    fixed: np.ndarray
-    numbers: np.ndarray
-
-
-class Lifted:
-    """What a tape computes, as a function of two vectors.  Made by `lift`.
-
-    variables  slots of the leaves that derivatives may be asked for
-    data       slots of what else it reads: numbers, other leaves; some repeatedly
-    groups     the array operations, in order
-    """
-
-    def __init__(
-        self,
-        input: Source,
-        variables: np.ndarray,
-        blocks: Sequence[Data],
-        groups: list[Group],
-        outputs: Operand,
-        assumed: Assumed,
-    ) -> None:
-        self.variables = variables
-        self.data = np.concatenate([np.zeros(0, np.int64), *(b.slots for b in blocks)])
-        self.groups = groups
-        self.outputs = outputs
-        self._input = input
-        ends = np.cumsum([b.size for b in blocks]).tolist()
-        self._begin = {b: end - b.size for b, end in zip(blocks, ends)}
-        self._assumed = assumed
-
-    def holds(self, values: np.ndarray) -> bool:
-        """Whether the numbers of a like tape are equal where those of the first one were."""
-        bits, (ones, others, fixed, numbers) = values.view(np.int64), self._assumed
-        return bool((bits[ones] == bits[others]).all() and (bits[fixed] == numbers).all())
-
-    @cached_property
-    def region(self) -> Region:
-        """The function as a graph with two inputs, variables and data, and one output."""
-        sizes = self.variables.size, self.data.size
-        given = [placeholder(TensorType((n,), float64)) for n in sizes]
-        return capture(lambda: self(*given), given, lambda y: [y]).region
-
-    def __call__(self, variables: Tensor, data: Tensor) -> Tensor:
-        """The outputs as a vector, by the library's operations."""
-        read = lambda block: narrow(data, 0, self._begin[block], block.size)  # noqa: E731
-        reader = Reader({self._input: variables}, read)
-        reader.run(self.groups)
-        return reshape(reader.full(self.outputs), (-1,))
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, [*self.groups, self.outputs]))
 
 
 def seconds(groups: Iterable[Group]) -> float:

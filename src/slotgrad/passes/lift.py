@@ -11,18 +11,10 @@ regularly.
     3. A sum of many terms is cut into runs of terms from one family: sums over axes.  Where that
        family multiplies and is used for nothing else, the run is a sum of products: a matrix
        product, if each factor has an axis of its own.
-    4. What comes out (see arrays.py) applies the library's operations to tensors.  It is an
-       ordinary function of two vectors, which the rest of the library differentiates and compiles.
+    4. What comes out (see arrays.py) applies the library's operations to tensors.
 
-    lifted = lift(code, first, second, values, outputs)
-    lifted(variables, data)           # the outputs, for tensors of
-    values[lifted.variables]          # and
-    values[lifted.data]
-    vjp(lambda v: lifted(v, data), variables)    # and how to pull cotangents back
-
-Numbers on the tape are data, so that a tape recorded anew with other numbers needs no other
-program, as long as `lifted.holds(values)`.  May import the floor, kernel.scalars and the passes
-it is made of.
+Columns are those of a tape (see lift_tape.py) or are made of a region's nodes (lift_region.py).
+May import the floor, kernel.scalars and the passes it is made of.
 """
 
 from __future__ import annotations
@@ -32,21 +24,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..kernel.scalars import CODES, FIRST_OPERATION, KINDS, LEAF, NUMBER, Kind, code_of
+from ..kernel.scalars import FIRST_OPERATION, NUMBER, Kind, code_of
 from .affine import Affine, affine, fits, row_major, sizes_of
-from .arrays import GROUP, Assumed, Data, Group, Lifted, Operand, Source, Term, seconds
-from .families import ADD, Family, families, sums
+from .arrays import Data, Group, Operand, Source, Term
+from .families import ADD, Family
 
-DATA, VARIABLES = 0, 1  # numbers of the first sources
+DATA = 0  # number of the source of numbers and other data
 MUL, POW = code_of["mul"], code_of["pow"]
 FEW_TERMS = 4  # terms that are added one by one; more are worth a sum over an axis
 FEW_PRODUCTS = 2  # runs of products that are worth an operation each, however short
 LONG_RUN = 4  # terms in a run that is worth an operation
 MOST_RUNS = 16
-MOST_GROUPS = 512
 ENOUGH = 1024  # elements that tell in which direction all go
-
-_OPERATION = 2.5e-9  # seconds on the tape, value and derivatives, roughly
 
 Run = list[np.ndarray]  # terms of a sum: slots for (element, term), an array for each factor
 
@@ -347,21 +336,6 @@ class Lifting:
         numbers = (self.code[x] == NUMBER) & (self.code[y] == NUMBER)
         return (x == y) | numbers & (self.bits[x] == self.bits[y])
 
-    # -- the end -----------------------------------------------------------------------------------
-
-    def lifted(self, variables: np.ndarray, outputs: np.ndarray) -> Lifted:
-        """All of it, with the slots of the one source that was given, the variables."""
-        result = self.operand(outputs)
-        fixed = np.array(self.fixed, np.int64)
-        ones, others = (_joined([pair[i] for pair in self.equal]) for i in (0, 1))
-        assumed = Assumed(ones, others, fixed, self.bits[fixed])
-        given, blocks = self.sources[VARIABLES], list(self.blocks.values())
-        return Lifted(given, variables, blocks, self.groups, result, assumed)
-
-
-def _joined(slots: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.zeros(0, np.int64), *slots])
-
 
 def _in_axes_of(source: Source, form: Affine) -> Affine:
     """A view of a whole source in the source's own axes; other forms as they are."""
@@ -387,48 +361,3 @@ def _without_repeats(places: np.ndarray) -> np.ndarray:
         if (places == begin).all():
             places = begin
     return places
-
-
-def lift(
-    code: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    values: np.ndarray,
-    outputs: np.ndarray,
-    variables: np.ndarray | None = None,
-    always: bool = False,
-) -> Lifted | None:
-    """The array program that computes slots of a tape.
-
-    code, first, second, values   the columns of the tape
-    outputs                       slots to compute
-    variables                     the leaves that derivatives may be asked for; default: all
-    always                        lift also what would not be twice as fast as the tape itself
-
-    Returns None where lifting does not pay: the tape falls into too many array operations, or too
-    much would have to be gathered; and for operations that have no code of ours.
-    """
-    if int(code.max(initial=0)) >= FIRST_OPERATION + len(CODES):
-        return None
-    outputs = np.asarray(outputs, np.int64)
-    ops = sums(code, (first, second), outputs)
-    pays = int(np.count_nonzero(code >= FIRST_OPERATION) * _OPERATION / GROUP / 2)
-    most = MOST_GROUPS if always else min(MOST_GROUPS, pays)
-    found = families(ops, outputs, most)
-    if found is None:
-        return None
-    is_variable = np.zeros(code.size, bool)
-    for slots in (outputs, *[f.operands for f in found]):
-        is_variable[slots] = True
-    is_variable &= code == LEAF
-    if variables is not None:
-        is_variable &= np.isin(np.arange(code.size), variables)
-    home = np.where(is_variable, VARIABLES, DATA).astype(np.int32)
-    place = np.where(is_variable, np.cumsum(is_variable) - 1, 0)
-    given = Source("variables", (int(is_variable.sum()),))
-    lifting = Lifting(code, values, KINDS, [given], home, place)
-    for family in found:
-        lifting.enter(family)
-    lifted = lifting.lifted(np.flatnonzero(is_variable), outputs)
-    needed = sum(f.steps for f in found)
-    return lifted if always or 2 * seconds(lifted.groups) < needed * _OPERATION else None
