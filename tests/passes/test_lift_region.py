@@ -327,6 +327,20 @@ def test_what_is_not_finite_flows():
     check(lambda x: sg.grad(lambda x: f(x)[0])(x), x)
 
 
+def test_signs_of_zero():
+    """0 + -0.0 is 0.0, as `sum` makes it, and 1 / 0.0 is inf."""
+
+    def f(x):
+        few = [1.0 / sum([x[i]]) for i in range(40)]
+        many = [1.0 / sum(x[i + j] for j in range(6)) for i in range(0, 60, 6)]
+        return sg.stack(few), sg.stack(many)
+
+    lifted = check(f, np.full(60, -0.0))
+    assert len(lifted) < 40
+    for found in Program(lifted)([np.full(60, -0.0)]):
+        assert (found == np.inf).all()
+
+
 # -- what stays ------------------------------------------------------------------------------------
 
 

@@ -181,7 +181,16 @@ class Lifting:
         found: list[Run] = []
         for start, end in zip(starts, starts[1:]):
             found += self.span(int(head[start]), operands[:, start:end])
+        if self.known and any(run[0].shape[1] > 1 for run in found):
+            return [run for run in found if not self.is_zero(run)]  # sums over axes begin with 0
         return found
+
+    def is_zero(self, run: Run) -> bool:
+        """Whether the terms are nothing but the number 0, as `sum` in Python begins with."""
+        slots = run[0]
+        return len(run) == 1 and bool(
+            ((self.code[slots] == NUMBER) & (self.bits[slots] == 0)).all()
+        )
 
     def span(self, home: int, terms: np.ndarray) -> list[Run]:
         """Runs of terms that come from one source (-1: from several)."""

@@ -98,8 +98,6 @@ class Scalars:
     def record(self, op: Op, attrs: dict[str, Any], dtypes: tuple, operands: list[int]) -> int:
         """The slot of an operation on slots of these dtypes."""
         code = self._code_of(op, attrs, dtypes)
-        if code == ADD and self.zero in operands:  # adding 0 does nothing
-            return operands[operands[0] == self.zero]
         first, second, third = (*operands, -1, -1)[:3]
         stage = max([self.stage[i] for i in operands])
         return self._new(code, stage, operands=(first, second, third))
