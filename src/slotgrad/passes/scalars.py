@@ -28,6 +28,7 @@ from ..kernel.scalars import FIRST_OPERATION, KINDS, LEAF, NUMBER, Kind, code_of
 
 LARGEST = 1 << 12  # elements of an array that is followed number by number
 
+# What shows elements of its first input: in known places, if it has no other inputs but constants.
 MOVES = {"reshape", "permute_dims", "broadcast_to", "slice", "gather"}
 
 
@@ -145,11 +146,8 @@ class Scalars:
         if slot is None:
             slot = self._read.get(node)
             if slot is None:
-                slot = self._read[node] = self._leaf(node)
+                slot = self._read[node] = self._leaf_at(node, 0)
         return slot
-
-    def _leaf(self, node: Node) -> int:
-        return self._leaf_at(node, 0)
 
     def _leaf_at(self, node: Node, number: int) -> int:
         """The slot of an element of an array that is not computed here."""

@@ -31,13 +31,12 @@ def _turned_products(region: Region) -> Region:
     """
     users = Counter(i for node in region.nodes for i in node.inputs)
     users.update(region.outputs)
-    single = {node.id for node, count in users.items() if count == 1}
 
-    def rule(node: Node) -> Node | None:
+    def rule(node: Node, before: Node) -> Node | None:
         product = node.inputs[0] if node.inputs else None
         if product is None or product.op is None or product.op.name != "matmul":
             return None
-        if not _swaps_last_two(node) or product.id not in single:
+        if not _swaps_last_two(node) or users[before.inputs[0]] != 1:
             return None
         a, b = (_permuted(x, node.op) for x in product.inputs)
         turned = symbolic(product.op, (b, a), {})
@@ -60,7 +59,7 @@ def _permuted(x: Node, permute_dims: Op | None) -> Node:
     return symbolic(permute_dims, (x,), {"axes": (*range(count - 2), count - 1, count - 2)})
 
 
-def _rule(node: Node) -> Node | None:
+def _rule(node: Node, before: Node) -> Node | None:
     if node.op is None or node.op.again is not None:
         return None
     simpler = _RULES.get(node.op.name)
