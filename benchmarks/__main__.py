@@ -9,7 +9,7 @@ from types import ModuleType
 
 from slotgrad.runtime.host import host
 
-from . import calls, functions, gemm, scalars, start, steps
+from . import calls, elements, functions, gemm, scalars, start, steps
 from .case import PEERS, Row
 from .measure import Crew, Disturbance
 from .report import chart, line, markdown
@@ -17,6 +17,7 @@ from .report import chart, line, markdown
 SUITES = {
     "calls": calls,
     "scalars": scalars,
+    "elements": elements,
     "steps": steps,
     "functions": functions,
     "gemm": gemm,

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from benchmarks import calls, functions, gemm, scalars, start, steps
+from benchmarks import calls, elements, functions, gemm, scalars, start, steps
 from benchmarks.case import OURS, PEERS, Ahead, Row, Within, show, times
 from benchmarks.measure import (
     STATISTICS,
@@ -20,7 +20,7 @@ from benchmarks.measure import (
 )
 from benchmarks.report import chart, markdown, table
 
-SUITES = (calls, scalars, steps, functions, gemm, start)
+SUITES = (calls, scalars, elements, steps, functions, gemm, start)
 CASES = [c for suite in SUITES for c in suite.CASES]
 TINY = [
     calls.Formula(),
@@ -38,6 +38,8 @@ TINY = [
     scalars.Straight(10),
     scalars.Recording(100),
     scalars.FirstResult(3),
+    elements.Elements("convolution", 9),
+    elements.Recorded("polynomial", 5),
 ]
 ROWS = [
     Row("slow", 1, 2e-3, {"jax": 1e-3, "torch": 4e-3}, Ahead(2, "jax")),

@@ -49,6 +49,34 @@ def test_tensor_from_outside_is_read_at_each_call():
     assert f.cache_info().misses == 1
 
 
+def test_elements_are_read_at_each_call_and_written_in_order():
+    """Also where the loop becomes operations on arrays."""
+    w, total = sg.ones(60), sg.zeros(())
+
+    @sg.compile
+    def f(x):
+        nonlocal total
+        y = sum(w[i] * x[i] for i in range(60))
+        for i in range(60):
+            w[i] = w[i] + x[59 - i] * y
+        total += w[0] * w[1]
+        return y, w[0] - w[59]
+
+    weights, expected = np.ones(60), 0.0
+    for step in range(3):
+        x = np.arange(60.0) / 100 - step
+        y = weights @ x
+        weights = weights + x[::-1] * y
+        expected += weights[0] * weights[1]
+        found = f(x.astype(np.float32))
+        np.testing.assert_allclose(found[0].item(), y, rtol=1e-4)
+        np.testing.assert_allclose(found[1].item(), weights[0] - weights[59], rtol=1e-3)
+    np.testing.assert_allclose(w.numpy(), weights, rtol=1e-3)
+    np.testing.assert_allclose(total.item(), expected, rtol=1e-3)
+    assert f.cache_info().misses == 1
+    assert "scatter" not in f.code
+
+
 def test_array_from_outside_is_read_at_each_call():
     a = np.array([1.0, 2.0], np.float32)
     f = sg.compile(lambda x: x * a)

@@ -23,7 +23,7 @@ from slotgrad.kernel.scalars import (
     record_of,
 )
 from slotgrad.passes.affine import Affine, affine, cuts_of, fits, sizes_of, view
-from slotgrad.passes.lift import lift
+from slotgrad.passes.lift_tape import lift_tape
 from slotgrad.passes.pipeline import optimize
 from slotgrad.runtime.program import Program
 
@@ -137,7 +137,7 @@ def derived(lifted):
 
 
 def lifted_of(tape, *outputs, **options):
-    return lift(*tape.columns(), np.array([y.slot for y in outputs]), **options)
+    return lift_tape(*tape.columns(), np.array([y.slot for y in outputs]), **options)
 
 
 def check(tape, *outputs):

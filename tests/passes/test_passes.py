@@ -47,12 +47,29 @@ SIMPLIFY = {
     "broadcasting by one stays a broadcast": (lambda x: x * sg.ones((2, 3)), [(3,)], "mul"),
     "twice negated": (lambda x: sg.negative(-x), [(3,)], ""),
     "transposed twice": (lambda x: x.mT.mT + 1, [(3, 2)], "add"),
+    "a product is turned round": (
+        lambda x, y: (x @ y).mT * 2.0,
+        [(3, 2), (2, 4)],
+        "permute_dims permute_dims matmul mul",
+    ),
+    "a product is turned round behind what changed": (
+        lambda x, y: ((x * 1.0) @ y).mT * 2.0,
+        [(3, 2), (2, 4)],
+        "permute_dims permute_dims matmul mul",
+    ),
+    "a product that is needed stays": (
+        lambda x, y: (lambda p: p + p.mT)(x @ y),
+        [(3, 2), (2, 3)],
+        "matmul permute_dims add",
+    ),
+    "a known condition": (lambda x: sg.where(sg.ones(()) > 0.0, x, 2 * x), [(3,)], ""),
+    "reshaped twice": (lambda x: x.reshape(2, 3).reshape(3, 2) + 1, [(6,)], "reshape add"),
     "markers": (lambda x: x.detach().clone() + 1, [(3,)], "add"),
     "constants are computed": (lambda x: x * (sg.arange(3) * 2.0 + 1), [(3,)], "mul"),
     "reshape to the same": (
         lambda x: x.reshape(3, 1).reshape(3) + x,
         [(3,)],
-        "reshape reshape add",
+        "add",
     ),
 }
 

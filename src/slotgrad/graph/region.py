@@ -48,17 +48,21 @@ def verify(region: Region) -> None:
                 raise InternalError(f"{node} should have type {expected}")
 
 
-def rewrite(region: Region, rule: Callable[[Node], Node | None]) -> Region:
+def rewrite(region: Region, rule: Callable[[Node, Node], Node | None]) -> Region:
     """The region with each node replaced by what `rule` says, from the inputs to the outputs.
 
-    rule  receives a node whose inputs have been rewritten; returns another node to stand for it,
-          or None to keep it
+    rule  receives a node whose inputs have been rewritten, and the node as it was; returns another
+          node to stand for it, or None to keep it
+
+    Nodes stay in the order of the program: those behind one that is copied are copied, too.
     """
     new: dict[Node, Node] = {}
+    changed = False
     for node in region.nodes:
         inputs = tuple([new[i] for i in node.inputs])
-        kept = node if inputs == node.inputs else copied(node, inputs)
-        new[node] = rule(kept) or kept
+        changed = changed or inputs != node.inputs
+        kept = copied(node, inputs) if changed and node.op is not None else node
+        new[node] = rule(kept, node) or kept
     return Region(region.inputs, tuple(new[n] for n in region.outputs))
 
 

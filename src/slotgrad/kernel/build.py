@@ -13,7 +13,7 @@ import numpy as np
 
 from ..graph.node import Node, TensorType
 from ..graph.region import Region
-from .group import Group, groups, is_elementwise, over
+from .group import MAX_SCALARS, Group, groups, is_elementwise, over
 from .indexed import RULES, Scatter
 from .ir import Buffer, HostCall, Kernels, Loop, Product, Statement, View, whole
 from .layout import Layout
@@ -34,6 +34,8 @@ class _Builder:
         self.layout = Layout(region)
         self.views = self.layout.views
         self.statements: list[Statement] = []
+        self.ones = Loop((), {}, [])  # the newest copies of one element each
+        self.written_by_ones: set[Buffer] = set()
         self.groups = groups(region, self.layout, written)
         self.wanted = self.used_outside()
 
@@ -75,9 +77,24 @@ class _Builder:
     def copy(self, view: View, out: View) -> View:
         source = Node(None, (), {}, None, False)
         source.type = TensorType(view.shape, view.dtype)
-        if math.prod(out.shape):
+        size = math.prod(out.shape)
+        if size == 1:
+            self.copy_one(source, view.reshaped(()), out.reshaped(()))
+        elif size:
             self.statements.append(Loop(out.shape, {source: view}, [], [(source, out)]))
         return out
+
+    def copy_one(self, source: Node, view: View, out: View) -> None:
+        """Copy an element, in the statement that copies the ones before where there is one."""
+        last = self.ones
+        joins = bool(self.statements) and self.statements[-1] is last
+        if not joins or len(last.inputs) == MAX_SCALARS or view.buffer in self.written_by_ones:
+            last = self.ones = Loop((), {}, [])
+            self.statements.append(last)
+            self.written_by_ones = set()
+        last.inputs[source] = view
+        last.outputs.append((source, out))
+        self.written_by_ones.add(out.buffer)
 
     # -- loops and products ------------------------------------------------------------------------
 

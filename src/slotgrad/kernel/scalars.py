@@ -15,6 +15,9 @@ May import the floor and ops.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
+from ..graph.node import NO_ATTRS
 from ..graph.op import Op
 from ..ops import arithmetic, functions
 from ..ops.declare import RECORDS
@@ -33,6 +36,13 @@ code_of: dict[str, int] = {name: i for i, name in enumerate(CODES, FIRST_OPERATI
 _DECLARE = (arithmetic, functions)  # importing them declares the records
 
 
+class Kind(NamedTuple):
+    """What a code stands for: an operation and its static arguments."""
+
+    op: Op
+    attrs: dict[str, Any]
+
+
 def name_of(code: int) -> str:
     """The name of an operation's code."""
     return CODES[code - FIRST_OPERATION]
@@ -48,3 +58,6 @@ def arity_of(code: int) -> int:
     kernel = record_of(code).kernel
     assert kernel is not None
     return kernel.__code__.co_argcount - 1
+
+
+KINDS: tuple[Kind, ...] = tuple(Kind(RECORDS[name], NO_ATTRS) for name in CODES)  # from code 2 on

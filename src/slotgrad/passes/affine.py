@@ -60,6 +60,17 @@ class Affine:
             done *= n
         return Affine(self.offset, sizes, tuple(reversed(strides)))
 
+    def at(self, axis: int, number: int) -> Affine:
+        """The indices that are number `number` along an axis, over the other axes.
+
+        >>> Affine(0, (2, 3), (10, 1)).at(0, 1)
+        Affine(offset=10, sizes=(3,), strides=(1,))
+        """
+        sizes, strides = list(self.sizes), list(self.strides)
+        del sizes[axis]
+        offset = self.offset + number * strides.pop(axis)
+        return Affine(offset, tuple(sizes), tuple(strides))
+
     def array(self) -> np.ndarray:
         """The indices; axes along which they do not change have size 1."""
         grid = np.array(self.offset, np.int64)
@@ -202,6 +213,13 @@ def fits(form: Affine, length: int) -> bool:
     """Whether `view` can read an array of this length so."""
     form, _ = _upwards(form)
     return _readable(form, length) is not None or _windows(form, length) is not None
+
+
+def overlap(form: Affine, length: int) -> int | None:
+    """The axis along which windows move that overlap; None if an array can be read without."""
+    form, _ = _upwards(form)
+    found = None if _readable(form, length) else _windows(form, length)
+    return None if found is None else found[0]
 
 
 def _windows(

@@ -3,34 +3,29 @@
     group     one array operation; a group "add" adds up its terms
     term      a product of one or two factors, added up over axes behind those of the group
     operand   a factor: a strided view of a source, or elements gathered from it
-    source    the inputs, a group's results, or several operands one behind the other
+    source    an input, data, a group's results, or several operands one behind the other
 
-`Lifted` carries such a program out by the library's operations, as an ordinary function of tensors.
-May import the floor, ops, kernel.scalars, capture and passes.affine.
+`Reader` carries such a program out by the library's operations.  May import the floor, ops,
+kernel.scalars and passes.affine.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
-from ..capture import capture, placeholder
-from ..dtypes import float64
 from ..graph.apply import apply
-from ..graph.node import TensorType
-from ..graph.region import Region
-from ..kernel.scalars import code_of, record_of
+from ..kernel.scalars import Kind
 from ..ops.contract import matmul
 from ..ops.declare import constant
-from ..ops.gather import gather
+from ..ops.gather import gather, scatter
 from ..ops.movement import broadcast_to, concat, permute_dims, reshape
 from ..ops.reduce import sum as sum_over
 from ..tensor import Tensor
-from .affine import Affine, row_major, view
+from .affine import Affine, overlap, row_major, view
 
 # Seconds for values and derivatives, roughly.
 GROUP, ELEMENT, GATHERED = 120e-9, 0.2e-9, 2e-9
@@ -38,7 +33,7 @@ GROUP, ELEMENT, GATHERED = 120e-9, 0.2e-9, 2e-9
 
 @dataclass(eq=False)
 class Source:
-    """An array that operands are read from: the inputs, or several others one behind the other."""
+    """An array that operands are read from: an input, or several others one behind the other."""
 
     name: str
     shape: tuple[int, ...]
@@ -50,14 +45,25 @@ class Source:
 
 
 @dataclass(eq=False)
+class Data(Source):
+    """Slots that lie nowhere by themselves, in an order in which they are read."""
+
+    slots: np.ndarray = field(kw_only=True)
+
+
+@dataclass(eq=False)
 class Group(Source):
     """One array operation: the results of a family.
 
+    kind    the operation
     terms   what it applies to; a group of additions adds them up
     slots   where the results go on the tape
+    sums    for sums of different lengths, whose terms are one vector: which sum each belongs to
     """
 
+    kind: Kind = field(kw_only=True)
     terms: list[Term] = field(default_factory=list)
+    sums: np.ndarray | None = None
     slots: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __str__(self) -> str:
@@ -74,7 +80,7 @@ class Operand:
 
     source: Source
     places: Affine | np.ndarray
-    number: float | None = None
+    number: np.generic | None = None
 
     @property
     def gathered(self) -> int:
@@ -89,6 +95,22 @@ class Operand:
         if isinstance(self.places, Affine):
             return tuple(n if s else 1 for n, s in zip(self.places.sizes, self.places.strides))
         return self.places.shape
+
+    def at(self, axis: int, number: int) -> Operand:
+        """What is number `number` along an axis, over the other axes."""
+        if self.number is not None:
+            return self
+        if isinstance(self.places, Affine):
+            return Operand(self.source, self.places.at(axis, number))
+        place = number if self.places.shape[axis] > 1 else 0
+        return Operand(self.source, self.places.take(place, axis))
+
+    @property
+    def overlap(self) -> int | None:
+        """The axis along which windows move that overlap."""
+        if self.number is not None or not isinstance(self.places, Affine):
+            return None
+        return overlap(self.places, self.source.size)
 
     def __str__(self) -> str:
         if self.number is not None:
@@ -105,84 +127,44 @@ class Term:
     factors: list[Operand]
     inner: tuple[int, ...] = ()
 
+    def along(self, rank: int, axis: int) -> list[Term]:
+        """Terms that add up to this one, for each place along an inner axis."""
+        inner = (*self.inner[: axis - rank], *self.inner[axis - rank + 1 :])
+        count = self.inner[axis - rank]
+        return [Term([x.at(axis, i) for x in self.factors], inner) for i in range(count)]
+
     def __str__(self) -> str:
         product = " * ".join(map(str, self.factors))
         return f"sum{list(self.inner)} {product}" if self.inner else product
 
 
-class Assumed(NamedTuple):
-    """What was taken for granted: `ones` and `others` are numbers of equal value on the tape, and
-    those at `fixed` have the bits `numbers`."""
+def seconds(groups: Iterable[Group]) -> float:
+    """An estimate of the time that values and derivatives take."""
+    count = elements = gathered = 0
+    for group in groups:
+        count += 1
+        for term in group.terms:
+            elements += math.prod(group.shape) * math.prod(term.inner)
+            gathered += sum(x.gathered for x in term.factors)
+        gathered += 0 if group.sums is None else group.sums.size
+    return count * GROUP + elements * ELEMENT + gathered * GATHERED
 
-    ones: np.ndarray
-    others: np.ndarray
-    fixed: np.ndarray
-    numbers: np.ndarray
 
+class Reader:
+    """The values of sources, and what has been read of them.
 
-class Lifted:
-    """What a tape computes, as a function of two vectors.  Made by `lift`.
-
-    variables  slots of the leaves that derivatives may be asked for
-    data       slots of what else it reads: numbers, other leaves; some repeatedly
-    groups     the array operations, in order
+    data    makes a vector of slots
     """
 
-    def __init__(
-        self,
-        inputs: tuple[Source, Source],
-        variables: np.ndarray,
-        data: np.ndarray,
-        groups: list[Group],
-        outputs: Operand,
-        assumed: Assumed,
-    ) -> None:
-        self.variables = variables
-        self.data = data
-        self.groups = groups
-        self.outputs = outputs
-        self._inputs = inputs
-        self._assumed = assumed
-
-    def holds(self, values: np.ndarray) -> bool:
-        """Whether the numbers of a like tape are equal where those of the first one were."""
-        bits, (ones, others, fixed, numbers) = values.view(np.int64), self._assumed
-        return bool((bits[ones] == bits[others]).all() and (bits[fixed] == numbers).all())
-
-    @property
-    def seconds(self) -> float:
-        """An estimate of the time that value and derivatives take."""
-        elements = gathered = 0
-        for group in self.groups:
-            for term in group.terms:
-                elements += math.prod(group.shape) * math.prod(term.inner)
-                gathered += sum(x.gathered for x in term.factors)
-        return len(self.groups) * GROUP + elements * ELEMENT + gathered * GATHERED
-
-    @cached_property
-    def region(self) -> Region:
-        """The function as a graph with two inputs, variables and data, and one output."""
-        sizes = self.variables.size, self.data.size
-        given = [placeholder(TensorType((n,), float64)) for n in sizes]
-        return capture(lambda: self(*given), given, lambda y: [y]).region
-
-    def __call__(self, variables: Tensor, data: Tensor) -> Tensor:
-        """The outputs as a vector, by the library's operations."""
-        reader = _Reader({self._inputs[0]: variables, self._inputs[1]: data})
-        for group in self.groups:
-            reader.values[group] = _computed(group, reader)
-        return reshape(reader.full(self.outputs), (-1,))
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, [*self.groups, self.outputs]))
-
-
-class _Reader:
-    """The values of sources, and what has been read of them."""
-
-    def __init__(self, values: dict[Source, Tensor]) -> None:
+    def __init__(self, values: dict[Source, Tensor], data: Callable[[Data], Tensor]) -> None:
         self.values = values
+        self.data = data
         self.read: dict[tuple, Tensor] = {}
+
+    def run(self, groups: Iterable[Group]) -> None:
+        """Compute groups from what they read, which comes before them."""
+        for group in groups:
+            self.values[group] = _computed(group, self)
 
     def __call__(self, operand: Operand) -> Tensor:
         """The elements of an operand; axes of size 1 are broadcast."""
@@ -219,7 +201,9 @@ class _Reader:
     def flat(self, source: Source) -> Tensor:
         """All elements of a source along one axis."""
         if (source,) not in self.read:
-            if source.parts:
+            if isinstance(source, Data):
+                x = self.data(source)
+            elif source.parts:
                 x = concat([reshape(self.full(p), (-1,)) for p in source.parts])
             else:
                 x = reshape(broadcast_to(self.values[source], source.shape), (-1,))
@@ -227,18 +211,26 @@ class _Reader:
         return self.read[(source,)]
 
 
-def _computed(group: Group, read: _Reader) -> Tensor:
+def _computed(group: Group, read: Reader) -> Tensor:
     """The results of a group; axes of size 1 are broadcast."""
+    if group.sums is not None:
+        all_terms = read.full(group.terms[0].factors[0])
+        zeros = constant(np.zeros(group.shape, all_terms.dtype))
+        return scatter(zeros, all_terms, (constant(group.sums),), (0,), "add")
     values = [_added_up(term, read, len(group.shape)) for term in group.terms]
     if group.name != "add":
-        return apply(record_of(code_of[group.name]), tuple(values))
+        return apply(group.kind.op, tuple(values), group.kind.attrs)
+    return _sum(values)
+
+
+def _sum(values: list[Tensor]) -> Tensor:
     total = values[0]
     for value in values[1:]:
         total = total + value
     return total
 
 
-def _added_up(term: Term, read: _Reader, rank: int) -> Tensor:
+def _added_up(term: Term, read: Reader, rank: int) -> Tensor:
     """The product of a term's factors, added up over the axes from `rank` on."""
     inner = list(range(rank, rank + len(term.inner)))
     if inner and len(term.factors) == 2:
@@ -254,6 +246,10 @@ def _added_up(term: Term, read: _Reader, rank: int) -> Tensor:
             right = _laid_out(b, read, [*each, inner, columns])
             sizes = [max(m, n) for m, n in zip(a.shape, b.shape)][:rank]
             return _in_order(matmul(left, right), [*sum(each, []), *rows, *columns], sizes)
+    moving = [x.overlap for x in term.factors if inner]
+    axis = next((i for i in moving if i is not None and i >= rank), None)
+    if axis is not None:  # one window after the other, instead of a copy of all of them
+        return _sum([_added_up(t, read, rank) for t in term.along(rank, axis)])
     product = math.prod([read(x) for x in term.factors[1:]], start=read(term.factors[0]))
     if not inner:
         return product
@@ -269,7 +265,7 @@ def _in_order(x: Tensor, axes: list[int], sizes: list[int]) -> Tensor:
     return reshape(x, tuple(sizes))
 
 
-def _laid_out(operand: Operand, read: _Reader, axes: list[list[int]]) -> Tensor:
+def _laid_out(operand: Operand, read: Reader, axes: list[list[int]]) -> Tensor:
     """The operand with one axis for each list of its axes, the others left out."""
     x, present = read.changing(operand)
     order = [present.index(i) for each in axes for i in each]

@@ -15,7 +15,7 @@ def inline(region: Region) -> Region:
     return rewrite(region, _rule)
 
 
-def _rule(node: Node) -> Node | None:
+def _rule(node: Node, before: Node) -> Node | None:
     if _is_inlined(node):
         return None if node.several else node.inputs[-1]
     if node.op is not None and node.op.name == "item" and _is_inlined(node.inputs[0]):

@@ -11,42 +11,31 @@ regularly.
     3. A sum of many terms is cut into runs of terms from one family: sums over axes.  Where that
        family multiplies and is used for nothing else, the run is a sum of products: a matrix
        product, if each factor has an axis of its own.
-    4. What comes out (see arrays.py) applies the library's operations to tensors.  It is an
-       ordinary function of two vectors, which the rest of the library differentiates and compiles.
+    4. What comes out (see arrays.py) applies the library's operations to tensors.
 
-    lifted = lift(code, first, second, values, outputs)
-    lifted(variables, data)           # the outputs, for tensors of
-    values[lifted.variables]          # and
-    values[lifted.data]
-    vjp(lambda v: lifted(v, data), variables)    # and how to pull cotangents back
-
-Numbers on the tape are data, so that a tape recorded anew with other numbers needs no other
-program, as long as `lifted.holds(values)`.  May import the floor, kernel.scalars and the passes
-it is made of.
+Columns are those of a tape (see lift_tape.py) or are made of a region's nodes (lift_region.py).
+May import the floor, kernel.scalars and the passes it is made of.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..kernel.scalars import CODES, FIRST_OPERATION, LEAF, NUMBER, code_of, name_of
+from ..kernel.scalars import FIRST_OPERATION, NUMBER, Kind, code_of
 from .affine import Affine, affine, fits, row_major, sizes_of
-from .arrays import GROUP, Assumed, Group, Lifted, Operand, Source, Term
-from .families import ADD, Family, families, sums
+from .arrays import Data, Group, Operand, Source, Term
+from .families import ADD, Family
 
-VARIABLES, DATA = 0, 1  # numbers of the first sources
+DATA = 0  # number of the source of numbers and other data
 MUL, POW = code_of["mul"], code_of["pow"]
 FEW_TERMS = 4  # terms that are added one by one; more are worth a sum over an axis
 FEW_PRODUCTS = 2  # runs of products that are worth an operation each, however short
 LONG_RUN = 4  # terms in a run that is worth an operation
 MOST_RUNS = 16
-MOST_GROUPS = 512
-
-_OPERATION = 2.5e-9  # seconds on the tape, value and derivatives, roughly
+ENOUGH = 1024  # elements that tell in which direction all go
 
 Run = list[np.ndarray]  # terms of a sum: slots for (element, term), an array for each factor
 
@@ -64,33 +53,53 @@ class _Located:
     form: Affine | None
 
 
-class _Lifting:
-    """The sources of all slots, and the groups that have been described."""
+class Lifting:
+    """The sources of all slots, and the groups that have been described.
 
-    def __init__(self, code: np.ndarray, values: np.ndarray, is_variable: np.ndarray) -> None:
+    code, values   of slots
+    kinds          what the codes of operations stand for
+    given          the sources of slots that are not computed; the first one is number 1
+    home, place    of slots that are not computed: the number of the source, and where in it;
+                   numbers and other data have the source DATA, and no place yet
+    loose          data that are copied once, to where they are first read from; other data are
+                   numbers then, which stay as they are, and can be everywhere
+    """
+
+    def __init__(
+        self,
+        code: np.ndarray,
+        values: np.ndarray,
+        kinds: Sequence[Kind],
+        given: Sequence[Source],
+        home: np.ndarray,
+        place: np.ndarray,
+        loose: np.ndarray | None = None,
+    ) -> None:
         self.code = code
         self.values = values
-        self.variables = Source("variables", (int(is_variable.sum()),))
-        self.data = Source("data", (0,))
-        self.sources: list[Source] = [self.variables, self.data]
-        self.home = np.full(code.size, DATA, np.int32)  # number of the source
-        self.home[is_variable] = VARIABLES
-        self.place = np.zeros(code.size, np.int64)  # in the source
-        self.place[is_variable] = np.arange(self.variables.size)
+        self.kinds = kinds
+        self.known = loose is not None
+        self.loose = np.zeros(code.size, bool) if loose is None else loose
+        self.sources: list[Source] = [Source("data", (0,)), *given]
+        self.home = home
+        self.place = place
         self.family: dict[int, Family] = {}  # those with a source of their own, by number
         self.groups: list[Group] = []
         self.located: dict[int, _Located] = {}  # by id of the array, which it holds
-        self.laid_out: list[np.ndarray] = []  # slots of the data, in order
-        self.known_blocks: dict[bytes, int] = {}
+        self.blocks: dict[bytes, Data] = {}  # by their slots
         self.equal: list[tuple[np.ndarray, np.ndarray]] = []  # numbers that must be equal
         self.fixed: list[int] = []  # numbers that must stay
-        self.bits = values.view(np.int64)
+        self.bits = values.view(f"i{values.itemsize}")
 
     # -- families to groups ------------------------------------------------------------------------
 
     def enter(self, family: Family) -> None:
         """Give a family its source.  Products that are only added up may never need it."""
-        group = Group(name_of(family.code), (family.slots.size,), slots=family.slots)
+        self.settle(family.operands)
+        if self.descends(family.operands[:ENOUGH]):  # as in the derivative of a loop
+            family.turn()
+        kind, size = self.kinds[family.code - FIRST_OPERATION], family.slots.size
+        group = Group(kind.op.name, (size,), kind=kind, slots=family.slots)
         number = len(self.sources)
         self.sources.append(group)
         self.home[family.slots] = number
@@ -99,9 +108,26 @@ class _Lifting:
         if not self.only_added(family):
             self.describe(number)
 
+    def settle(self, operands: np.ndarray) -> None:
+        """Put the loose data among operands one behind the other, in the order of reading."""
+        slots = operands.T.reshape(-1)
+        slots = slots[self.loose[slots]]
+        if slots.size:
+            slots = slots[np.sort(np.unique(slots, return_index=True)[1])]
+            self.loose[slots] = False
+            self.home[slots] = len(self.sources)
+            self.place[slots] = np.arange(slots.size)
+            self.sources.append(Data("data", (slots.size,), slots=slots))
+
+    def descends(self, slots: np.ndarray) -> bool:
+        """Whether the places of slots go down from row to row, more often than up."""
+        steps = np.diff(self.position(slots), axis=0)
+        return bool(np.count_nonzero(steps < 0) > np.count_nonzero(steps > 0))
+
     def only_added(self, family: Family) -> bool:
         goal = family.consumer
-        return family.code == MUL and goal is not None and goal.code == ADD
+        added = goal is not None and goal.code == ADD and goal.sums is None
+        return family.code == MUL and added
 
     def describe(self, number: int) -> None:
         """Find the terms of a group."""
@@ -109,23 +135,35 @@ class _Lifting:
         if not isinstance(group, Group) or group.terms:
             return
         family = self.family[number]
-        if family.code == ADD:
-            runs = self.runs(family.operands)
+        if family.sums is not None:
+            self.describe_sums(group, family.operands[:, 0], family.sums)
         else:
-            runs = [[column[:, None]] for column in family.operands.T]
-        group.shape, group.terms = self.terms(family.slots.size, runs)
+            if family.code == ADD:
+                runs = self.runs(family.operands)
+            else:
+                runs = [[column[:, None]] for column in family.operands.T]
+            group.shape, group.terms = self.terms(family.slots.size, runs)
         self.located.clear()
-        if family.code == POW:
-            self.fix(group.terms[1].factors[0])
+        if self.known and family.sums is None:
+            for term in group.terms:
+                self.fix(term)
+        elif family.code == POW:  # powers with known exponents are simpler
+            self.fix(group.terms[1])
         self.groups.append(group)
 
-    def fix(self, operand: Operand) -> None:
-        """Take a single number as known: powers with known exponents are simpler."""
-        if operand.source is self.data and math.prod(operand.shape) == 1:
-            assert isinstance(operand.places, Affine)
-            slot = int(self.laid_out_slots()[operand.places.offset])
+    def describe_sums(self, group: Group, operands: np.ndarray, sums: np.ndarray) -> None:
+        """Sums of different lengths: their terms in the order in which they lie."""
+        order = np.argsort(self.position(operands), kind="stable")
+        group.sums = sums[order]
+        group.terms = [Term([self.operand(operands[order])])]
+
+    def fix(self, term: Term) -> None:
+        """Take a single number as known."""
+        operand, *others = term.factors
+        if isinstance(operand.source, Data) and operand.source.size == 1 and not others:
+            slot = int(operand.source.slots[0])
             if self.code[slot] == NUMBER:
-                operand.number = float(self.values[slot])
+                operand.number = self.values[slot]
                 self.fixed.append(slot)
 
     # -- sums --------------------------------------------------------------------------------------
@@ -136,12 +174,23 @@ class _Lifting:
         one = (homes == homes[0]).all(0)
         head = np.where(one, homes[0], -1)
         order = np.argsort(head, kind="stable")  # the order of terms is free
+        if self.descends(operands[:ENOUGH, order].T):
+            order = head.size - 1 - np.argsort(head[::-1], kind="stable")
         operands, head = operands[:, order], head[order]
         starts = [0, *(np.flatnonzero(np.diff(head)) + 1).tolist(), head.size]
         found: list[Run] = []
         for start, end in zip(starts, starts[1:]):
             found += self.span(int(head[start]), operands[:, start:end])
+        if self.known and any(run[0].shape[1] > 1 for run in found):
+            return [run for run in found if not self.is_zero(run)]  # sums over axes begin with 0
         return found
+
+    def is_zero(self, run: Run) -> bool:
+        """Whether the terms are nothing but the number 0, as `sum` in Python begins with."""
+        slots = run[0]
+        return len(run) == 1 and bool(
+            ((self.code[slots] == NUMBER) & (self.bits[slots] == 0)).all()
+        )
 
     def span(self, home: int, terms: np.ndarray) -> list[Run]:
         """Runs of terms that come from one source (-1: from several)."""
@@ -286,35 +335,15 @@ class _Lifting:
             if other.any():
                 self.equal.append((slots[other], full[other]))
         key = kept.tobytes()
-        if key not in self.known_blocks:
-            self.known_blocks[key] = self.data.size
-            self.laid_out.append(kept.reshape(-1))
-            self.data.shape = (self.data.size + kept.size,)
+        if key not in self.blocks:
+            self.blocks[key] = Data("data", (kept.size,), slots=kept.reshape(-1))
         strides = [s if n > 1 else 0 for n, s in zip(kept.shape, row_major(kept.shape))]
-        return Operand(self.data, Affine(self.known_blocks[key], slots.shape, tuple(strides)))
+        return Operand(self.blocks[key], Affine(0, slots.shape, tuple(strides)))
 
     def same_data(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Where slots are one and the same, or numbers of equal value."""
         numbers = (self.code[x] == NUMBER) & (self.code[y] == NUMBER)
         return (x == y) | numbers & (self.bits[x] == self.bits[y])
-
-    # -- the end -----------------------------------------------------------------------------------
-
-    def laid_out_slots(self) -> np.ndarray:
-        return _joined(self.laid_out)
-
-    def lifted(self, variables: np.ndarray, outputs: np.ndarray) -> Lifted:
-        """All of it, with the slots of the variables."""
-        result = self.operand(outputs)
-        fixed = np.array(self.fixed, np.int64)
-        ones, others = (_joined([pair[i] for pair in self.equal]) for i in (0, 1))
-        assumed = Assumed(ones, others, fixed, self.bits[fixed])
-        inputs = self.variables, self.data
-        return Lifted(inputs, variables, self.laid_out_slots(), self.groups, result, assumed)
-
-
-def _joined(slots: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.zeros(0, np.int64), *slots])
 
 
 def _in_axes_of(source: Source, form: Affine) -> Affine:
@@ -341,45 +370,3 @@ def _without_repeats(places: np.ndarray) -> np.ndarray:
         if (places == begin).all():
             places = begin
     return places
-
-
-def lift(
-    code: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    values: np.ndarray,
-    outputs: np.ndarray,
-    variables: np.ndarray | None = None,
-    always: bool = False,
-) -> Lifted | None:
-    """The array program that computes slots of a tape.
-
-    code, first, second, values   the columns of the tape
-    outputs                       slots to compute
-    variables                     the leaves that derivatives may be asked for; default: all
-    always                        lift also what would not be twice as fast as the tape itself
-
-    Returns None where lifting does not pay: the tape falls into too many array operations, or too
-    much would have to be gathered; and for operations that have no code of ours.
-    """
-    if int(code.max(initial=0)) >= FIRST_OPERATION + len(CODES):
-        return None
-    outputs = np.asarray(outputs, np.int64)
-    ops = sums(code, first, second, outputs)
-    seconds = np.count_nonzero(code >= FIRST_OPERATION) * _OPERATION
-    most = MOST_GROUPS if always else min(MOST_GROUPS, int(seconds / GROUP / 2))
-    found = families(ops, outputs, most)
-    if found is None:
-        return None
-    is_variable = np.zeros(code.size, bool)
-    for slots in (outputs, *[f.operands for f in found]):
-        is_variable[slots] = True
-    is_variable &= code == LEAF
-    if variables is not None:
-        is_variable &= np.isin(np.arange(code.size), variables)
-    lifting = _Lifting(code, values, is_variable)
-    for family in found:
-        lifting.enter(family)
-    lifted = lifting.lifted(np.flatnonzero(is_variable), outputs)
-    needed = sum(f.slots.size * max(1, f.operands.shape[1] - 1) for f in found)
-    return lifted if always or 2 * lifted.seconds < needed * _OPERATION else None

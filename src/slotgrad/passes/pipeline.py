@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ..graph.region import Region, verify
 from .inline import inline
+from .lift_region import lift_region
 from .share import share
 from .simplify import simplify
 
@@ -17,7 +18,9 @@ Pass = Callable[[Region], Region]
 PASSES: tuple[Pass, ...] = (
     inline,  # bodies of the user's operations, for the rest to work on
     simplify,  # algebra and constants; leaves equal nodes behind,
-    share,  # which become one; that can make neighbours cancel,
+    share,  # which become one
+    lift_region,  # many like operations on single numbers become array operations,
+    share,  # among which are equal ones again; that can make neighbours cancel,
     simplify,  # so once more
 )
 # nodes that nobody needs are dropped by every pass, since a region is what its outputs reach

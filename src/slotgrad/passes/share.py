@@ -14,7 +14,7 @@ def share(region: Region) -> Region:
     """Common subexpression elimination: of nodes that compute the same, the first one stays."""
     first: dict[Any, Node] = {}
 
-    def rule(node: Node) -> Node | None:
+    def rule(node: Node, before: Node) -> Node | None:
         key = _key(node)
         return None if key is None else first.setdefault(key, node)
 

@@ -34,13 +34,12 @@ def _turned_products(region: Region) -> Region:
     """
     users = Counter(i for node in region.nodes for i in node.inputs)
     users.update(region.outputs)
-    single = {node.id for node, count in users.items() if count == 1}
 
-    def rule(node: Node) -> Node | None:
+    def rule(node: Node, before: Node) -> Node | None:
         product = node.inputs[0] if node.inputs else None
         if product is None or product.op is None or product.op.name != "matmul":
             return None
-        if not _swaps_last_two(node) or product.id not in single:
+        if not _swaps_last_two(node) or users[before.inputs[0]] != 1:
             return None
         a, b = (_permuted(x, node.op) for x in product.inputs)
         turned = symbolic(product.op, (b, a), {})
@@ -63,7 +62,7 @@ def _permuted(x: Node, permute_dims: Op | None) -> Node:
     return symbolic(permute_dims, (x,), {"axes": (*range(count - 2), count - 1, count - 2)})
 
 
-def _rule(node: Node) -> Node | None:
+def _rule(node: Node, before: Node) -> Node | None:
     if node.op is None or node.op.again is not None:
         return None
     simpler = _RULES.get(node.op.name)
@@ -160,9 +159,23 @@ def _number(number: float, like: Node) -> Node:
     return constant_node(np.array(number, like.type.dtype))
 
 
+def _where(node: Node) -> Node | None:
+    condition, x, y = node.inputs
+    if _is(condition, True):
+        return _if_same_type(node, x)
+    return _if_same_type(node, y) if _is(condition, False) else None
+
+
 def _reshape(node: Node) -> Node | None:
     x = node.inputs[0]
+    if x.op is not None and x.op.name == "reshape":
+        assert node.op is not None
+        return _if_same_type(node, x.inputs[0]) or symbolic(node.op, x.inputs, node.attrs)
     return _if_same_type(node, x)
+
+
+def _same(node: Node) -> Node | None:
+    return _if_same_type(node, node.inputs[0])
 
 
 def _chain(node: Node) -> Node | None:
@@ -185,8 +198,9 @@ _RULES: dict[str, Callable[[Node], Node | None]] = {
     "add": _add,
     "neg": _neg,
     "pow": _pow,
+    "where": _where,
     "reshape": _reshape,
-    "broadcast_to": _reshape,
-    "cast": _reshape,
+    "broadcast_to": _same,
+    "cast": _same,
     "permute_dims": _chain,
 }

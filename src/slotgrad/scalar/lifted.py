@@ -15,7 +15,7 @@ import numpy as np
 from ..autodiff.transforms import vjp
 from ..compile import compile as compiled
 from ..kernel.scalars import FIRST_OPERATION
-from ..passes.lift import lift
+from ..passes.lift_tape import lift_tape
 from ..tensor import Tensor
 from .interpreted import Interpreted
 
@@ -50,7 +50,7 @@ class Lifting:
     def _make(
         self, code: np.ndarray, first: np.ndarray, second: np.ndarray, values: np.ndarray
     ) -> None:
-        lifted = lift(code, first, second, values, self._outputs)
+        lifted = lift_tape(code, first, second, values, self._outputs)
         if lifted is not None:
             arrays = Arrays(lifted)
             arrays.value(values)  # compiles
