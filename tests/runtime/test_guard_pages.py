@@ -187,6 +187,11 @@ def moved(x: Any) -> list[Any]:
     return [*found, x[index], x.at[index].add(x[index]), x[..., -1] * x[..., 0]]
 
 
+def turned(x: Any) -> list[Any]:
+    """What runs down the columns of an array large enough to be walked in blocks."""
+    return [x.T + 1, sg.permute_dims(x[None], (2, 0, 1)) * 2, x.T * x.T[:, :1]]
+
+
 def arrays_of_odd_shapes() -> None:
     shapes = [(1,), (3,), (63,), (65, 7), (7, 130), (2, 3, 17), (33, 1, 5)]
     for dtype, shape in itertools.product(("float32", "float64", "float16", "int8"), shapes):
@@ -195,7 +200,6 @@ def arrays_of_odd_shapes() -> None:
         run("reduced", reduced, x)
         if x.dtype.kind == "f":
             run("softened", softened, x)
-    turned = lambda x: [x.T + 1, sg.permute_dims(x[None], (2, 0, 1)) * 2, x.T * x.T[:, :1]]  # noqa: E731
     run("turned", turned, rand(150, 93))
     half = (rand(5, 33) * 3).astype(sg.bfloat16)
     run("reduced", lambda x: [x.sum(0), x.sum(1), x.max(0), x.argmax(1), x[::2].T + 1], half)

@@ -26,7 +26,7 @@ from ..graph.region import Region
 from ..kernel.scalars import CODES, FIRST_OPERATION, KINDS, LEAF
 from ..ops.movement import narrow, reshape
 from ..tensor import Tensor
-from .arrays import GROUP, Operand, Reader, Source, seconds
+from .arrays import GROUP, Data, Operand, Reader, Source, seconds
 from .families import families, sums
 from .lift import DATA, Lifting
 
@@ -80,7 +80,10 @@ class Lifted:
 
     def __call__(self, variables: Tensor, data: Tensor) -> Tensor:
         """The outputs as a vector, by the library's operations."""
-        read = lambda block: narrow(data, 0, self._begin[block], block.size)  # noqa: E731
+
+        def read(block: Data) -> Tensor:
+            return narrow(data, 0, self._begin[block], block.size)
+
         reader = Reader({self._given: variables}, read)
         reader.run(self.groups)
         return reshape(reader.full(self.outputs), (-1,))
