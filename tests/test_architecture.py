@@ -17,7 +17,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LAYERS = [
     {"errors", "config", "dtypes", "memory", "tree", "tensor", "graph"},
     {"ops", "autodiff"},
-    {"passes", "kernel", "targets", "runtime", "capture", "inspection"},
+    {"passes", "kernel", "targets", "runtime", "capture", "inspection", "reads"},
     {
         "compile",
         "nn",

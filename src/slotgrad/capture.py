@@ -4,7 +4,7 @@ What the function reads from outside becomes state, bound by reference; what it 
 back by the program; what it cannot know raises and names the user's line.
 
     inputs  = arguments, then the state that is read
-    outputs = results, then the new values of the state that is written
+    outputs = results, the new values of the state that is written, gradients, changed arguments
 
 May import the floor and the mathematics.
 """
@@ -68,6 +68,7 @@ class Captured:
     used_up: list[Tensor]  # whose .grad the function threw away on entry and made anew
     absent: list[Tensor]  # the .grad that were None on entry, and asked for
     guards: list[tuple[Callable[[], Any], Any]]  # what was read from Python, and its value
+    changed: list[int]  # the arguments that the function changes in place
 
     @property
     def written(self) -> list[State]:
@@ -243,7 +244,8 @@ def capture(
 ) -> Captured:
     """Record `run`, which uses the placeholders `arguments`; `leaves` lists a result's tensors."""
     recorder = Capture()
-    recorder.made.update(x.node for x in arguments)
+    entered = [x.node for x in arguments]
+    recorder.made.update(entered)
     try:
         with capturing(recorder):
             result = run()
@@ -256,10 +258,11 @@ def capture(
     used_up = [x for x, g in gradients if g is not None and not recorder.met(x)]
     gradients = [(x, g) for x, g in gradients if g is None or recorder.met(x)]
     kept = [g.node for _, g in gradients if g is not None]
+    changed = [i for i, x in enumerate(arguments) if x.node is not entered[i]]
     _refuse_aliases(states)
     region = Region(
-        (*(x.node for x in arguments), *(s.node for s in states)),
-        (*results, *written, *kept),
+        (*entered, *(s.node for s in states)),
+        (*results, *written, *kept, *(arguments[i].node for i in changed)),
     )
     return Captured(
         region,
@@ -270,6 +273,7 @@ def capture(
         used_up,
         list(recorder.absent.values()),
         recorder.guards,
+        changed,
     )
 
 

@@ -5,12 +5,15 @@ May import the back end.
 
 from __future__ import annotations
 
+import inspect
+import sys
 import threading
 import warnings
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
+from types import MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,14 +26,16 @@ from .graph.region import Region
 from .inspection import Inspected
 from .ops.declare import as_tensor
 from .passes.pipeline import optimize
+from .reads import Reads
 from .runtime.layout import NativeType, native_type
 from .runtime.rows import Chunk, Stack
 from .runtime.variant import (
     NUMBERS,
     Call,
-    Names,
     Variant,
+    check_changed,
     consumed,
+    give_back,
     given,
     returned,
     stand_in,
@@ -42,6 +47,7 @@ from .tree import Structure, flatten, unflatten
 
 CACHE_SIZE = 64
 MANY_SHAPES = 8
+MANY_VARIANTS = 8  # for one kind of arguments
 MANY_PLANS = 4
 
 
@@ -69,18 +75,21 @@ class Compiled(Inspected):
         self.function = f
         self.static = frozenset(static_argnums)
         self.target = target
+        self._static_names = _names_of(f, self.static)
         self._variants: OrderedDict[Any, list[Variant]] = OrderedDict()
         self._lock = threading.RLock()
         self._hits = self._misses = 0
+        self._warned = False
         self._calls = array("q", [0])  # those that native code has done
         self._plans: list[Any] = []  # those that native code tries, in this order
         self._newest: Variant | None = None
-        self.__name__ = getattr(f, "__name__", type(f).__name__)
+        self.__name__ = self.__qualname__ = getattr(f, "__name__", type(f).__name__)
         update_wrapper(self, f, updated=())
+        self._attribute = self.__name__  # what it is called in the class that it is a method of
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         leaves, structure = flatten((args, kwargs))
-        dynamic, key = self._sorted(args, leaves, structure)
+        dynamic, key = self._sorted(args, kwargs, leaves, structure)
         # under another recording, or for an outer tape, the function is a part of that
         if modes.capture is not None or _tracked(dynamic):
             return self.function(*args, **kwargs)
@@ -90,23 +99,57 @@ class Compiled(Inspected):
         result = self._run(variant, [x for _, x in dynamic])
         native = native_type(Compiled)
         if native is not None and type(self) is native.type and self.target == "llvm":
-            self._plan(variant, Call(args, kwargs, self.static), native)
+            self._plan(variant, Call(args, kwargs, self._fixed(args, kwargs)), native)
         return result
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._attribute = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Compiled:
+        """As a method: the compiled function of one object, which keeps it."""
+        if instance is None:
+            return self
+        if not hasattr(instance, "__dict__"):
+            raise UsageError(
+                f"{self.__qualname__}: objects of {type(instance).__name__} have no __dict__, where"
+                " a compiled method is kept; compile a function instead"
+            )
+        static = tuple(n - 1 for n in self.static if n)
+        bound = type(self)(MethodType(self.function, instance), static, self.target)
+        bound._attribute = self._attribute
+        return vars(instance).setdefault(self._attribute, bound)
 
     def __copy__(self) -> Compiled:
         return type(self)(self.function, tuple(self.static), self.target)
 
+    def __reduce__(self) -> str | tuple:
+        """By name, as functions are pickled and copied; else the function, to be compiled anew."""
+        owner = getattr(self.function, "__self__", None)
+        if owner is not None and getattr(owner, "__dict__", {}).get(self._attribute) is self:
+            return getattr, (owner, self._attribute)
+        if getattr(sys.modules.get(self.__module__), self.__name__, None) is self:
+            return self.__name__
+        return _compiled, (self.function, tuple(self.static), self.target)
+
     # -- finding the program -------------------------------------------------------------------
 
+    def _fixed(self, args: tuple, kwargs: dict[str, Any]) -> frozenset[int]:
+        """The numbers of the arguments that are built into the program; keywords come last."""
+        if not self.static:
+            return frozenset()
+        named = [i for i, name in enumerate(kwargs, len(args)) if name in self._static_names]
+        return frozenset([*(n for n in self.static if n < len(args)), *named])
+
     def _sorted(
-        self, args: tuple, leaves: list[Any], structure: Structure
+        self, args: tuple, kwargs: dict[str, Any], leaves: list[Any], structure: Structure
     ) -> tuple[list[tuple[int, Any]], Any]:
         """The leaves that are inputs, with their places, and the key of the program."""
+        static = self._fixed(args, kwargs)
         fixed: set[int] = set()
         place = 0
-        for number, arg in enumerate(args if self.static else ()):
+        for number, arg in enumerate((*args, *kwargs.values()) if static else ()):
             count = len(flatten(arg)[0])
-            if number in self.static:
+            if number in static:
                 fixed |= set(range(place, place + count))
             place += count
         dynamic: list[tuple[int, Any]] = []
@@ -148,10 +191,10 @@ class Compiled(Inspected):
                 args, kwargs = unflatten(structure, filled)
                 return self.function(*args, **kwargs)
 
+            reads = Reads.of(self.function, [x for i, x in enumerate(leaves) if i not in stand_ins])
             captured = capture(run, list(stand_ins.values()), _tensors)
             region = optimize(captured.region)
             result_leaves, result_structure = flatten(captured.result)
-            names = Names.of(self.function)
             variant = Variant(
                 captured,
                 region,
@@ -160,8 +203,7 @@ class Compiled(Inspected):
                 [x if isinstance(x, Tensor) else None for x in result_leaves],
                 [None if isinstance(x, Tensor) else x for x in result_leaves],
                 numbers,
-                names,
-                names.read(),
+                reads,
                 [(x, consumed(x, self.__name__)) for x in captured.used_up],
                 changes.count,
             )
@@ -177,8 +219,19 @@ class Compiled(Inspected):
 
     def _keep(self, key: Any, variant: Variant) -> None:
         self._newest = variant
-        self._variants.setdefault(key, []).insert(0, variant)
+        variants = self._variants.setdefault(key, [])
+        variants.insert(0, variant)
         self._variants.move_to_end(key)
+        if len(variants) > MANY_VARIANTS:
+            changed = variants.pop().reads.changed()
+            if not self._warned and changed is not None:
+                self._warned = True
+                warnings.warn(
+                    f"{self.__name__}: compiled more than {MANY_VARIANTS} times for arguments of"
+                    f" one kind, since {changed} changes from call to call; make it a tensor or an"
+                    " argument",
+                    stacklevel=4,
+                )
         if len(self._variants) > CACHE_SIZE:
             self._variants.popitem(last=False)
         if len(self._variants) == MANY_SHAPES + 1:
@@ -201,6 +254,8 @@ class Compiled(Inspected):
                     f"{self.__name__}: would write to {s}, whose memory is read-only;"
                     " make the tensor with memory of its own: x.clone()"
                 )
+        for i in captured.changed:
+            check_changed(self.__name__, i, arrays)
         values = variant.program(arrays)
         count = captured.results
         written = values[count : count + len(captured.written)]
@@ -209,6 +264,8 @@ class Compiled(Inspected):
         gradients = iter(values[count + len(captured.written) :])
         for x, g in captured.gradients:
             x._grad = None if g is None else Tensor(leaf(next(gradients)))
+        for i, value in zip(captured.changed, gradients):
+            give_back(inputs[i], value)
         for x, marker in variant.used_up:
             x._grad = marker
         results = iter(values[:count])
@@ -279,10 +336,10 @@ class Compiled(Inspected):
     ) -> None:
         """Do calls for the next rows natively, if calls such as the last one can be."""
         leaves, structure = flatten((row, {}))
-        call = Call(row, {}, self.static)
+        call = Call(row, {}, self._fixed(row, {}))
         if not most or call.fixed or modes.capture is not None:
             return
-        variant = self._holding(self._sorted(row, leaves, structure)[1])
+        variant = self._holding(self._sorted(row, {}, leaves, structure)[1])
         if variant is None or variant.plan is None or not variant.plan.current(variant, call):
             return
         written = variant.captured.written
@@ -319,7 +376,7 @@ class Compiled(Inspected):
                 " 'llvm' and at least 1"
             )
         leaves, structure = flatten((args, kwargs))
-        dynamic, key = self._sorted(args, leaves, structure)
+        dynamic, key = self._sorted(args, kwargs, leaves, structure)
         variant = self._holding(key) or self._compile(key, leaves, structure, dynamic)
         inputs = variant.captured.region.inputs
         arrays: list[Any] = [given(x, n) for (_, x), n in zip(dynamic, inputs)]
@@ -344,13 +401,18 @@ def compile(
 
     f               takes tensors, arrays, Python numbers and trees of them; may call backward(),
                     an optimiser's step(), sg.grad, and change tensors in place
-    static_argnums  arguments whose value is built into the program
+    static_argnums  numbers of the arguments whose value is built into the program, by position or
+                    by name
     target          "llvm": machine code; "numpy": operation by operation, to compare with
 
     The first call with arguments of new shapes, dtypes or static values captures; later calls
     replay.  Tensors from outside are read when the program runs and written back to their own
-    buffers.  With Python numbers as the only arguments, results are Python numbers, computed in
-    float64.
+    buffers, and so are arguments that the function changes in place.  What it reads from Python by
+    name (variables, attributes, items of lists and dicts) is compared at each call; what Python or
+    NumPy computes from it, such as `random.random()` or `float(array.sum())`, is built in.  A
+    method is compiled for each object.
+
+    With Python numbers as the only arguments, results are Python numbers, computed in float64.
 
     >>> import slotgrad as sg
     >>> f = sg.compile(sg.value_and_grad(lambda a, b: (a + b) * a, argnums=(0, 1)))
@@ -358,6 +420,11 @@ def compile(
     (10.0, (7.0, 2.0))
     """
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    if not all(isinstance(n, int) and n >= 0 for n in numbers):
+        raise OptionError(
+            f"compile: got static_argnums={static_argnums!r}; expected the numbers of arguments,"
+            " counted from 0"
+        )
     if target not in ("llvm", "numpy"):
         raise OptionError(f"compile: got target {target!r}; expected 'llvm' or 'numpy'")
     if f is None:
@@ -401,6 +468,21 @@ def native_entry(native: NativeType) -> int:
 
 
 # -- arguments and results -------------------------------------------------------------------------
+
+
+def _compiled(f: Callable[..., Any], static: tuple[int, ...], target: str) -> Compiled:
+    return compile(f, static_argnums=static, target=target)
+
+
+def _names_of(f: Callable[..., Any], numbers: frozenset[int]) -> frozenset[str]:
+    """The names of a function's parameters with these numbers, as far as they are known."""
+    if not numbers:
+        return frozenset()
+    try:
+        names = list(inspect.signature(f).parameters)
+    except (TypeError, ValueError):
+        return frozenset()
+    return frozenset(names[n] for n in numbers if n < len(names))
 
 
 def _tracked(dynamic: list[tuple[int, Any]]) -> bool:

@@ -233,7 +233,7 @@ class Tensor:
     def __format__(self, spec: str) -> str:
         if spec and self.node.value is not None and self.size == 1:
             return format(self.item(), spec)
-        return format(repr(self), spec)
+        return repr(self) if self.node.value is None else format(repr(self), spec)
 
     def __repr__(self) -> str:
         shape, dtype = self.shape, self.dtype
@@ -257,6 +257,8 @@ class Tensor:
         return self.__deepcopy__({})
 
     def __deepcopy__(self, memo: dict) -> Tensor:
+        if isinstance(self.node.fate, Consumed):
+            return type(self)(self.node)  # no value to copy, only the reason
         copied = type(self)(leaf(self._value("copy").copy()))
         copied.node.name = self.name
         if self.requires_grad:

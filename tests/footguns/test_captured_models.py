@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -120,6 +122,15 @@ def test_gradients_that_a_step_used_up_say_so():
     run(X, Y)
     p.zero_grad()
     assert p.grad is None
+
+
+def test_model_is_copied_after_a_step():
+    model, _, step = make()
+    sg.compile(step)(X, Y)
+    copied = copy.deepcopy(model)
+    assert copied[0].weight.tolist() == model[0].weight.tolist()
+    with pytest.raises(sg.errors.CaptureError, match="let the function return it"):
+        copied[0].weight.grad.numpy()
 
 
 def test_gradients_can_be_returned():

@@ -33,6 +33,7 @@ class Layout:
 
     kind                                the object's type, in every object
     number, items, length, content      of a float, a tuple (its first item; its size) and a cell
+    list_items, dict_length             of a list, whose length is where that of a tuple is; a dict
     node, gradient, base                of a Tensor
     value, tracked                      of a Node
     data, ndim, sizes, dtype, flags     of an array
@@ -43,6 +44,8 @@ class Layout:
     items: int
     length: int
     content: int
+    list_items: int
+    dict_length: int
     node: int
     gradient: int
     base: int
@@ -87,6 +90,8 @@ def _found() -> Layout:
         items=_place(pair, id(sign), 2 * _WORD),
         length=_place(pair, 2),
         content=_place(CellType(sign), id(sign)),
+        list_items=_list_items(),
+        dict_length=_place(dict.fromkeys("abcdefg"), 7),
         node=_place(tensor, id(node)),
         gradient=_place(tensor, id(tensor._grad)),
         base=_place(tensor, id(tensor.base)),
@@ -102,7 +107,7 @@ def _found() -> Layout:
     _check_array(found, np.zeros((2, 3, 4), np.int8)[:, 1:])
     _check_array(found, np.zeros(()))
     empty = leaf(x)
-    if _word(id(empty) + found.tracked) != id(False) or _word(id(CellType()) + found.content):
+    if word_at(id(empty) + found.tracked) != id(False) or word_at(id(CellType()) + found.content):
         raise LookupError("requires_grad")
     return found
 
@@ -111,23 +116,35 @@ def _place(x: Any, target: int, more: int = 0) -> int:
     """Where in an object a word stands."""
     size = type(x).__basicsize__ + more
     for offset in range(_WORD, size - _WORD + 1, _WORD):
-        if _word(id(x) + offset) == target:
+        if word_at(id(x) + offset) == target:
             return offset
     raise LookupError(f"{type(x).__name__}")
 
 
-def _word(address: int) -> int:
+def _list_items() -> int:
+    """Where a list has the address of its first item."""
+    x = [object() for _ in range(5)]
+    length = _place(x, 5)
+    for offset in range(length + _WORD, list.__basicsize__, _WORD):
+        begin = word_at(id(x) + offset)
+        if begin > 4096 and [word_at(begin + _WORD * i) for i in range(5)] == [*map(id, x)]:
+            return offset
+    raise LookupError("list")
+
+
+def word_at(address: int) -> int:
+    """The word that stands at an address."""
     return ctypes.c_size_t.from_address(address).value
 
 
 def _check_array(found: Layout, x: np.ndarray) -> None:
-    sizes = _word(id(x) + found.sizes)
+    sizes = word_at(id(x) + found.sizes)
     told = [
         ctypes.c_int32.from_address(id(x) + found.ndim).value,
-        [_word(sizes + _WORD * i) for i in range(x.ndim)],
+        [word_at(sizes + _WORD * i) for i in range(x.ndim)],
         ctypes.c_int32.from_address(id(x) + found.flags).value,
-        _word(id(x) + found.dtype),
-        _word(id(x) + found.data),
+        word_at(id(x) + found.dtype),
+        word_at(id(x) + found.data),
     ]
     data = x.__array_interface__["data"][0]
     if told != [x.ndim, list(x.shape), x.flags.num, id(np.dtype(x.dtype.type)), data]:
@@ -139,7 +156,7 @@ def address_of(array: np.ndarray) -> int:
     found = layout()
     if found is None or type(array) is not np.ndarray:
         return array.__array_interface__["data"][0]
-    return _word(id(array) + found.data)
+    return word_at(id(array) + found.data)
 
 
 # -- the type --------------------------------------------------------------------------------------

@@ -16,13 +16,14 @@ import numpy as np
 
 from ..config import NO_GRAD, USUAL, changes, modes, unusual_threads
 from ..graph.node import Node, leaf
+from ..reads import Content, Entry, Items, nothing
 from ..tensor import Tensor
 from ..tree import LEAF, Structure, unflatten
 from .entry import CHECKS, PLAN, entry as entry
 from .launch import RESULTS
-from .layout import Layout, address_of, layout
+from .layout import Layout, address_of, layout, word_at
 from .program import EMPTY, Program
-from .variant import Call, Variant, holder, nothing
+from .variant import Call, Variant, holder
 
 _READABLE, _WRITEABLE = 0x101, 0x501  # flags of an array: contiguous and aligned, and writeable
 _NUMBERS = {
@@ -138,7 +139,7 @@ class Plan:
         words = [word for check in self._arguments(call) for word in check]
         words += [_CHECK["WORD"], _begin(changes.cell), variant.checked]
         self._changes = len(words) - 1
-        for check in (*self._names(variant, found), *self._states(variant, found)):
+        for check in (*self._reads(variant, found), *self._states(variant, found)):
             words += check
         for check in self._distances(variant):
             words += check
@@ -174,13 +175,24 @@ class Plan:
         """What an array must be."""
         return [self._keep(np.dtype(dtype.type)), flags, len(shape), *shape]
 
-    def _names(self, variant: Variant, found: Layout) -> Iterator[list[int]]:
-        names = variant.names
-        for name, seen in zip(names.names, variant.seen):
-            yield [_CHECK["GLOBAL"], self._keep(names.scope), self._keep(name), self._keep(seen)]
-        for cell, seen in zip(names.cells, variant.seen[len(names.names) :]):
-            held = 0 if seen is nothing else self._keep(seen)
-            yield [_CHECK["WORD"], self._keep(cell) + found.content, held]
+    def _reads(self, variant: Variant, found: Layout) -> Iterator[list[int]]:
+        for place in variant.reads.places:
+            now = [0 if x is nothing else self._keep(x) for x in place.now()]
+            match place:
+                case Entry(scope, key):
+                    yield [_CHECK["GLOBAL"], self._keep(scope), self._keep(key), *now]
+                case Content(cell):
+                    yield [_CHECK["WORD"], self._keep(cell) + found.content, *now]
+                case Items(list() as x):
+                    items = word_at(id(x) + found.list_items)
+                    yield [_CHECK["WORD"], self._keep(x) + found.length, len(now)]
+                    yield [_CHECK["WORD"], id(x) + found.list_items, items]
+                    for i, item in enumerate(now):
+                        yield [_CHECK["WORD"], items + 8 * i, item]
+                case Items(dict() as x):
+                    yield [_CHECK["WORD"], self._keep(x) + found.dict_length, len(x)]
+                    for key, value in x.items():
+                        yield [_CHECK["GLOBAL"], id(x), self._keep(key), self._keep(value)]
 
     def _states(self, variant: Variant, found: Layout) -> Iterator[list[int]]:
         captured = variant.captured
@@ -259,12 +271,16 @@ def plan_for(variant: Variant, call: Call, calls: array, slow: Any) -> Plan | No
     calls  its first word counts the calls that native code has done
     slow   the function for all calls that fit no plan
     """
-    if any(g is not None for _, g in variant.captured.gradients):
+    if any(g is not None for _, g in variant.captured.gradients) or variant.captured.changed:
         return None  # a gradient that is kept is a new array at each call
     if not (_returns_values(variant) or _returns_tensors(variant)):
         return None
     if not all(map(_is_state, _values(variant))):
         return None
+    if any(isinstance(x, Items) and isinstance(x.container, set) for x in variant.reads.places):
+        return None
+    if not variant.reads.hold():
+        return None  # the function itself changes what it reads
     return Plan(variant, call, calls, slow)
 
 
@@ -279,7 +295,8 @@ def _values(variant: Variant) -> list[Any]:
 def _seen(variant: Variant, call: Call) -> list[Any]:
     """The objects that the plan for a call names."""
     holders = map(holder, variant.captured.state)
-    return [call.positional, *call.names, *call.fixed, *holders, *_values(variant)]
+    reads = variant.reads.now()
+    return [call.positional, *call.names, *call.fixed, *reads, *holders, *_values(variant)]
 
 
 def _is_state(value: Any) -> bool:

@@ -6,10 +6,7 @@ capture.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
-from types import CellType
 from typing import Any
 
 import numpy as np
@@ -17,58 +14,27 @@ import numpy as np
 from ..capture import Captured, State, placeholder
 from ..config import changes
 from ..dtypes import as_dtype, default_complex, default_int, float64
+from ..errors import UsageError
 from ..graph.node import NO_ATTRS, Changed, Consumed, Node, TensorType, leaf
 from ..graph.region import Region
+from ..reads import PLAIN, Reads
 from ..tensor import Tensor
 from ..tree import LEAF, Structure, flatten
 
 # the dtypes of Python numbers as arguments
 NUMBERS = {bool: as_dtype(bool), int: default_int, float: float64, complex: default_complex}
-_LASTING = (type(None), str, bytes, int, float, bool, complex)
-nothing = object()  # what a cell without contents holds
-
-
-@dataclass(frozen=True)
-class Names:
-    """What a function reads from its globals and its closure by name, which may be bound anew."""
-
-    scope: dict[str, Any]
-    names: list[str]
-    cells: tuple[CellType, ...]
-
-    @classmethod
-    def of(cls, f: Callable[..., Any]) -> Names:
-        """The names that the code of `f` reads; none if it has no code in Python."""
-        f = inspect.unwrap(f)
-        code = getattr(f, "__code__", None)
-        if code is None:
-            return cls({}, [], ())
-        scope = getattr(f, "__globals__", {})
-        names = [n for n in code.co_names if n in scope]
-        return cls(scope, names, getattr(f, "__closure__", None) or ())
-
-    def read(self) -> list[Any]:
-        """The objects that the names and cells stand for now."""
-        return [*(self.scope.get(n, nothing) for n in self.names), *map(_content, self.cells)]
 
 
 def _is_lasting(x: Any) -> bool:
     """Whether the object stands for the same value as long as it is the same object."""
     identity = type(x).__hash__ is object.__hash__ and type(x).__eq__ is object.__eq__
-    return type(x) in _LASTING or (identity and flatten(x)[1] == LEAF)
-
-
-def _content(cell: CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return nothing
+    return type(x) in PLAIN or (identity and flatten(x)[1] == LEAF)
 
 
 class Call:
     """How a function was called: what a plan fits.
 
-    static  the numbers of the positional arguments that are built into the program
+    static  the numbers of the arguments that are built into the program, keywords last
     """
 
     def __init__(self, args: tuple, kwargs: dict[str, Any], static: frozenset[int]) -> None:
@@ -100,8 +66,7 @@ class Variant:
     outputs: list[Tensor | None]  # the result's leaves: a tensor, or None for what is below
     others: list[Any]  # the result's leaves that are no tensors
     numbers: bool  # called with Python numbers only: returns Python numbers
-    names: Names
-    seen: list[Any]  # what the names stood for
+    reads: Reads
     used_up: list[tuple[Tensor, Tensor]]  # tensors, and the .grad that says it was used up
     checked: int  # state of `changes.count` when the guards held
     plan: Any = None  # for native code, once there is one
@@ -111,7 +76,7 @@ class Variant:
         return (
             all(map(_intact, self.captured.state))
             and all(x._grad is None for x in self.captured.absent)
-            and all(map(_same, self.names.read(), self.seen))
+            and self.reads.hold()
             and self._guards_hold()
         )
 
@@ -128,10 +93,6 @@ class Variant:
 def holder(state: State) -> Any:
     """The tensor whose array a state is in now."""
     return state.tensor._grad if state.gradient else state.tensor
-
-
-def _same(x: Any, y: Any) -> bool:
-    return x is y
 
 
 def _intact(state: State) -> bool:
@@ -183,3 +144,28 @@ def write_back(state: State, value: np.ndarray | None) -> None:
     if value is not None:  # else the program has written it
         tensor.node.value[...] = value
     tensor._renew(Changed("a compiled function", None))
+
+
+def check_changed(function: str, number: int, arrays: list[Any]) -> None:
+    """Refuse to change an argument whose memory is read-only, or is that of another."""
+    x = arrays[number]
+    if not x.flags.writeable:
+        raise UsageError(
+            f"{function}: changes argument {number} in place, whose memory is read-only; pass a"
+            " copy: x.copy()"
+        )
+    for other in arrays[:number] + arrays[number + 1 :]:
+        if other is not None and np.may_share_memory(x, other):
+            raise UsageError(
+                f"{function}: changes argument {number} in place, whose memory another argument or"
+                " a tensor from outside shares; pass a copy: x.copy()"
+            )
+
+
+def give_back(x: Any, value: np.ndarray) -> None:
+    """Into an argument that the function changes in place; numbers have no place."""
+    if isinstance(x, Tensor):
+        x._value("a compiled function")[...] = value
+        x._renew(Changed("a compiled function", None))
+    elif isinstance(x, np.ndarray):
+        x[...] = value
