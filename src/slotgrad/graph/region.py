@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..errors import InternalError
 from .node import NO_ATTRS, Node, ancestors
@@ -19,7 +20,7 @@ class Region:
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
 
-    @property
+    @cached_property
     def nodes(self) -> list[Node]:
         """What the outputs depend on, inputs before their users."""
         return ancestors(self.outputs)

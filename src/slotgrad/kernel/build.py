@@ -56,11 +56,10 @@ class _Builder:
     def used_outside(self) -> set[Node]:
         """The nodes whose values must be stored: read by another group, or results."""
         of = {n: g for g in self.groups for n in g.nodes}
-        found = {self.layout.base(n) for n in self.region.outputs}
+        base = self.layout.base
+        found = {base[n] for n in self.region.outputs}
         for node, group in of.items():
-            for i in node.inputs:
-                if i in self.views and of.get(self.layout.base(i)) is not group:
-                    found.add(self.layout.base(i))
+            found |= {base[i] for i in node.inputs if i in base and of.get(base[i]) is not group}
         return found
 
     # -- memory ------------------------------------------------------------------------------------
@@ -109,7 +108,7 @@ class _Builder:
         for node in nodes:
             shape = node.inputs[0].type.shape if node in group.folds else node.type.shape
             for i in node.inputs:
-                base = self.layout.base(i)
+                base = self.layout.base[i]
                 if base not in inside:
                     made.inputs[i] = over(self.views[i], shape, space)
                 elif base is not i:
