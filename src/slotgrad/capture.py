@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from .config import capturing
 from .errors import CaptureError, describe_site, user_site
@@ -275,13 +276,16 @@ def capture(
 
 def _refuse_aliases(states: list[State]) -> None:
     """Two states in one memory, one of them written, would not see each other's changes."""
-    values = [(s, v) for s in states if (v := s.value()) is not None]
-    for s, v in values:
-        if s.new is None:
-            continue
-        for other, w in values:
-            if other is not s and np.may_share_memory(v, w):
-                raise CaptureError(
-                    f"the captured function writes to {s}, whose memory"
-                    f" {other} shares; use one of them only, or a copy: x.clone()"
-                )
+    values = [(i, v) for i, s in enumerate(states) if (v := s.value()) is not None and v.size]
+    last = last_written = (0, -1)  # the end of the memory that reaches furthest, and whose it is
+    for begin, end, number in sorted((*byte_bounds(v), i) for i, v in values):
+        written = states[number].new is not None
+        reached, other = last if written else last_written
+        if begin < reached:
+            one, other = (number, other) if written else (other, number)
+            raise CaptureError(
+                f"the captured function writes to {states[one]}, whose memory"
+                f" {states[other]} shares; use one of them only, or a copy: x.clone()"
+            )
+        last = max(last, (end, number))
+        last_written = max(last_written, (end, number)) if written else last_written

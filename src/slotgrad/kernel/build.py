@@ -202,9 +202,10 @@ class _Builder:
             else:
                 found[number] = self.copy(view, self.buffer(node.type, "output", index=number))
         late: list[tuple[View, View]] = []
+        uses = _Uses(self.statements)
         for number, view in pending:
             target = found[number] = self.views[self.region.inputs[self.written[number]]]
-            if self.may_write_at_once(view, target):
+            if uses.may_write_at_once(view, target):
                 view.buffer.alias = target.buffer
             else:
                 late.append((view, target))
@@ -212,21 +213,36 @@ class _Builder:
             self.copy(view, target)
         return [found[number] for number in range(len(self.region.outputs))]
 
+
+class _Uses:
+    """Which statements write and read a buffer."""
+
+    def __init__(self, statements: list[Statement]) -> None:
+        self.statements = statements
+        self.written: dict[Buffer, list[int]] = {}
+        self.last_read: dict[Buffer, int] = {}
+        self.last_failing = -1
+        for number, statement in enumerate(statements):
+            for buffer in {v.buffer for v in statement.writes}:
+                self.written.setdefault(buffer, []).append(number)
+            for view in statement.reads:
+                self.last_read[view.buffer] = number
+            if statement.fails:
+                self.last_failing = number
+
     def may_write_at_once(self, view: View, target: View) -> bool:
         """Whether the statement that makes a value may overwrite the input it goes to.
 
         Nobody may read the input's old value later, and nothing that could fail may follow: a
         failed call leaves the inputs as they were.
         """
-        if not _owns(view):
+        makers = self.written.get(view.buffer, [])
+        if len(makers) != 1 or not _owns(view):
             return False
-        first = next(i for i, s in enumerate(self.statements) if view.buffer in _written(s))
-        maker, *later = self.statements[first:]
-        if any(s.fails or target.buffer in _read(s) for s in later):
+        [maker] = makers
+        if maker < max(self.last_failing, self.last_read.get(target.buffer, -1)):
             return False
-        if any(view.buffer in _written(s) for s in later):
-            return False
-        return _reads_in_place(maker, view.buffer, target.buffer)
+        return _reads_in_place(self.statements[maker], view.buffer, target.buffer)
 
 
 def _reads_in_place(maker: Statement, made: Buffer, target: Buffer) -> bool:
@@ -249,11 +265,3 @@ def _owns(view: View) -> bool:
     buffer = view.buffer
     free = buffer.role == "arena" and buffer.alias is None
     return free and view.contiguous and view.offset == 0 and math.prod(view.shape) == buffer.size
-
-
-def _written(statement: Statement) -> set[Buffer]:
-    return {v.buffer for v in statement.writes}
-
-
-def _read(statement: Statement) -> set[Buffer]:
-    return {v.buffer for v in statement.reads}
