@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -276,16 +277,22 @@ def capture(
 
 def _refuse_aliases(states: list[State]) -> None:
     """Two states in one memory, one of them written, would not see each other's changes."""
-    values = [(i, v) for i, s in enumerate(states) if (v := s.value()) is not None and v.size]
-    last = last_written = (0, -1)  # the end of the memory that reaches furthest, and whose it is
-    for begin, end, number in sorted((*byte_bounds(v), i) for i, v in values):
-        written = states[number].new is not None
-        reached, other = last if written else last_written
-        if begin < reached:
-            one, other = (number, other) if written else (other, number)
-            raise CaptureError(
-                f"the captured function writes to {states[one]}, whose memory"
-                f" {states[other]} shares; use one of them only, or a copy: x.clone()"
-            )
-        last = max(last, (end, number))
-        last_written = max(last_written, (end, number)) if written else last_written
+    values = [(s, v) for s in states if (v := s.value()) is not None and v.size]
+    places = [(*byte_bounds(v), s) for s, v in values]
+    furthest: tuple[int, Any] = 0, None  # where the ones before end, and the one that ends last
+    written = furthest
+    for begin, end, s in sorted(places, key=itemgetter(0)):
+        if begin < written[0]:
+            raise _shared(written[1], s)
+        if s.new is not None:
+            if begin < furthest[0]:
+                raise _shared(s, furthest[1])
+            written = max(written, (end, s), key=itemgetter(0))
+        furthest = max(furthest, (end, s), key=itemgetter(0))
+
+
+def _shared(written: Any, other: Any) -> CaptureError:
+    return CaptureError(
+        f"the captured function writes to {written}, whose memory {other} shares; use one of them"
+        " only, or a copy: x.clone()"
+    )

@@ -205,7 +205,7 @@ class _Builder:
         uses = _Uses(self.statements)
         for number, view in pending:
             target = found[number] = self.views[self.region.inputs[self.written[number]]]
-            if uses.may_write_at_once(view, target):
+            if _may_write_at_once(view, target, uses):
                 view.buffer.alias = target.buffer
             else:
                 late.append((view, target))
@@ -215,34 +215,33 @@ class _Builder:
 
 
 class _Uses:
-    """Which statements write and read a buffer."""
+    """Which statements read and write a buffer, and the last one that may fail, by number."""
 
     def __init__(self, statements: list[Statement]) -> None:
         self.statements = statements
-        self.written: dict[Buffer, list[int]] = {}
-        self.last_read: dict[Buffer, int] = {}
         self.last_failing = -1
+        self.last_read: dict[Buffer, int] = {}
+        self.writes: dict[Buffer, list[int]] = {}
         for number, statement in enumerate(statements):
-            for buffer in {v.buffer for v in statement.writes}:
-                self.written.setdefault(buffer, []).append(number)
-            for view in statement.reads:
-                self.last_read[view.buffer] = number
             if statement.fails:
                 self.last_failing = number
+            self.last_read |= {v.buffer: number for v in statement.reads}
+            for buffer in {v.buffer for v in statement.writes}:
+                self.writes.setdefault(buffer, []).append(number)
 
-    def may_write_at_once(self, view: View, target: View) -> bool:
-        """Whether the statement that makes a value may overwrite the input it goes to.
 
-        Nobody may read the input's old value later, and nothing that could fail may follow: a
-        failed call leaves the inputs as they were.
-        """
-        makers = self.written.get(view.buffer, [])
-        if len(makers) != 1 or not _owns(view):
-            return False
-        [maker] = makers
-        if maker < max(self.last_failing, self.last_read.get(target.buffer, -1)):
-            return False
-        return _reads_in_place(self.statements[maker], view.buffer, target.buffer)
+def _may_write_at_once(view: View, target: View, uses: _Uses) -> bool:
+    """Whether the statement that makes a value may overwrite the input it goes to.
+
+    Nobody may read the input's old value later, and nothing that could fail may follow: a failed
+    call leaves the inputs as they were.
+    """
+    if not _owns(view) or view.buffer not in uses.writes:  # it has no elements
+        return False
+    made, *again = uses.writes[view.buffer]
+    if again or max(uses.last_failing, uses.last_read.get(target.buffer, -1)) > made:
+        return False
+    return _reads_in_place(uses.statements[made], view.buffer, target.buffer)
 
 
 def _reads_in_place(maker: Statement, made: Buffer, target: Buffer) -> bool:

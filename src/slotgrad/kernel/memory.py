@@ -5,54 +5,79 @@ May import the floor and kernel.ir.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import deque
+import math
+from bisect import bisect
+from collections import defaultdict
 
 from ..memory import ALIGNMENT
-from .ir import Buffer, Kernels, accesses
-
-_END = 1 << 62  # of memory
+from .ir import Buffer, Kernels
 
 
 def plan_memory(kernels: Kernels) -> Kernels:
     """Set the offsets of the arena's buffers and the size of the arena.
 
-    In the order in which they are first used, each goes to the lowest place that is free as long
-    as it is alive.
+    In the order in which they are first used, the largest first, each goes to the lowest place
+    that is free as long as it is alive.
     """
-    uses: dict[Buffer, list[int]] = {}  # the first and the last statement that uses it
+    dies: dict[Buffer, int] = {}
+    born: dict[int, list[Buffer]] = defaultdict(list)  # by the number of the statement
     for number, statement in enumerate(kernels.statements):
-        for buffer in accesses(statement):
+        for view in (*statement.reads, *statement.writes):
+            buffer = view.buffer
             if buffer.role == "arena" and buffer.alias is None:
-                uses.setdefault(buffer, [number, number])[1] = number
-    holes = [(0, _END)]
-    alive = deque(sorted(uses, key=lambda b: uses[b][1]))
-    for buffer in sorted(uses, key=lambda b: (uses[b][0], -b.bytes)):
-        while uses[alive[0]][1] < uses[buffer][0]:
-            _free(holes, alive.popleft())
-        buffer.offset = _take(holes, _rounded(buffer.bytes))
-    kernels.arena_bytes = max((b.offset + _rounded(b.bytes) for b in uses), default=0)
+                if buffer not in dies:
+                    born[number].append(buffer)
+                dies[buffer] = number
+    arena = _Arena()
+    ends: dict[int, list[Buffer]] = defaultdict(list)
+    for number in range(len(kernels.statements)):
+        for buffer in sorted(born[number], key=lambda b: -b.bytes):
+            buffer.offset = arena.take(buffer.bytes)
+            ends[dies[buffer]].append(buffer)
+        for buffer in ends[number]:
+            arena.give(buffer.offset, buffer.bytes)
+    kernels.arena_bytes = arena.bytes
     return kernels
+
+
+class _Arena:
+    """The gaps between what is taken, from the lowest to the one that has no end.
+
+    bytes  the end of what was ever taken
+    """
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._begins: list[int] = [0]
+        self._ends: list[float] = [math.inf]
+
+    def take(self, bytes: int) -> int:
+        """The offset of so many bytes, from now on taken."""
+        size = _rounded(bytes)
+        gaps = zip(self._begins, self._ends)
+        i = next(i for i, (begin, end) in enumerate(gaps) if end - begin >= size)
+        offset = self._begins[i]
+        self._begins[i] += size
+        if self._begins[i] == self._ends[i]:
+            del self._begins[i], self._ends[i]
+        self.bytes = max(self.bytes, offset + size)
+        return offset
+
+    def give(self, offset: int, bytes: int) -> None:
+        """Let others have these bytes again: a gap, joined with its neighbours."""
+        end: float = offset + _rounded(bytes)
+        if end == offset:
+            return
+        i = bisect(self._begins, offset)
+        if self._begins[i] == end:
+            end = self._ends[i]
+            del self._begins[i], self._ends[i]
+        if i and self._ends[i - 1] == offset:
+            self._ends[i - 1] = end
+        else:
+            self._begins.insert(i, offset)
+            self._ends.insert(i, end)
 
 
 def _rounded(bytes: int) -> int:
     return -(-bytes // ALIGNMENT) * ALIGNMENT
-
-
-def _take(holes: list[tuple[int, int]], bytes: int) -> int:
-    """The beginning of the lowest hole (begin, end) that is large enough, made smaller by that."""
-    number = next(i for i, (begin, end) in enumerate(holes) if end - begin >= bytes)
-    begin, end = holes[number]
-    holes[number : number + 1] = [(begin + bytes, end)] if begin + bytes < end else []
-    return begin
-
-
-def _free(holes: list[tuple[int, int]], buffer: Buffer) -> None:
-    """Add the memory of a buffer to the holes, one with those that it touches."""
-    begin, end = buffer.offset, buffer.offset + _rounded(buffer.bytes)
-    first = last = bisect_left(holes, (begin, end))
-    if first and holes[first - 1][1] == begin:
-        first, begin = first - 1, holes[first - 1][0]
-    if holes[last][0] == end:
-        last, end = last + 1, holes[last][1]
-    holes[first:last] = [(begin, end)] if begin < end else []
