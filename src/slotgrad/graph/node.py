@@ -47,7 +47,8 @@ class Node:
     """
 
     __slots__ = (
-        "op", "inputs", "attrs", "value", "requires_grad", "site", "id", "__weakref__", "__dict__"
+        "op", "inputs", "attrs", "value", "requires_grad", "site", "id", "_type", "__weakref__",
+        "__dict__",
     )  # fmt: skip
 
     # set on few nodes, so kept out of the slots
@@ -55,7 +56,7 @@ class Node:
     owner: weakref.ref[Any] | None = None
     name: str | None = None
     weak: type | None = None  # a Python number's type: takes the dtype of what it meets
-    _type: Any = None
+    _type: Any  # of a node without a value
 
     def __init__(
         self,

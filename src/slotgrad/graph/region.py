@@ -64,6 +64,8 @@ def rewrite(region: Region, rule: Callable[[Node, Node], Node | None]) -> Region
         changed = changed or inputs != node.inputs
         kept = copied(node, inputs) if changed and node.op is not None else node
         new[node] = rule(kept, node) or kept
+    if all(node is found for node, found in new.items()):
+        return region
     return Region(region.inputs, tuple(new[n] for n in region.outputs))
 
 
