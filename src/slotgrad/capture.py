@@ -11,7 +11,7 @@ May import the floor and the mathematics.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from .config import capturing
+from .config import capturing, grad_mode
 from .errors import CaptureError, describe_site, user_site
 from .graph.apply import apply, symbolic
-from .graph.node import NO_ATTRS, Node, TensorType
+from .graph.node import NO_ATTRS, Node, TensorType, ancestors
 from .graph.op import Op
 from .graph.region import Region
 from .ops.declare import as_tensor
@@ -81,7 +81,10 @@ class Capture:
 
     per_example = False
 
-    def __init__(self) -> None:
+    def __init__(self, lift: Callable[[Region], Region] | None = None) -> None:
+        self.lift = lift
+        self.starts: set[Node] = set()  # that transformations differentiate with respect to
+        self.lifted: set[Node] = set()  # that results no longer depend on
         self.start = Node(None, (), NO_ATTRS, None, False).id
         self.made: set[Node] = set()
         self.overwritten: set[Node] = set()
@@ -211,6 +214,34 @@ class Capture:
         """Whether the function asked for the gradient that `x` had on entry."""
         return id(x) in self.absent or id(x) in self.gradient_states
 
+    def prepare(self, outputs: Sequence[Tensor]) -> Sequence[Node]:
+        """Let tensors that are about to be differentiated stand for smaller graphs.
+
+        Derivatives of many operations on single numbers would be many more.  Returns the new nodes.
+        """
+        nodes = ancestors([y.node for y in outputs]) if self.lift is not None else []
+        ends = tuple(n for n in nodes if n.owner is not None or n in self.starts)
+        region = Region(ends, tuple(y.node for y in outputs))
+        if self.lift is None or any(n.op is not None and n.op.again is not None for n in nodes):
+            return ()
+        with grad_mode(True):
+            smaller = self.lift(region)
+        if smaller is region:
+            return ()
+        for y, node in zip(outputs, smaller.outputs):
+            y.node = node
+        self.made.update(smaller.nodes)
+        self.lifted.update(region.operations)
+        return smaller.nodes
+
+    def retain_grad(self, x: Tensor) -> None:
+        """Refuse the gradient of what later results of the run do not depend on any more."""
+        if x.node in self.lifted:
+            raise CaptureError(
+                f"retain_grad at {describe_site(user_site())} comes after a derivative of what was"
+                " computed from this tensor; call it as soon as the tensor is made"
+            )
+
     # -- guards -----------------------------------------------------------------------------------
 
     def depend(self, read: Callable[[], Any]) -> None:
@@ -241,10 +272,17 @@ def placeholder(type: TensorType, requires_grad: bool = False) -> Tensor:
 
 
 def capture(
-    run: Callable[[], Any], arguments: list[Tensor], leaves: Callable[[Any], list]
+    run: Callable[[], Any],
+    arguments: list[Tensor],
+    leaves: Callable[[Any], list],
+    lift: Callable[[Region], Region] | None = None,
 ) -> Captured:
-    """Record `run`, which uses the placeholders `arguments`; `leaves` lists a result's tensors."""
-    recorder = Capture()
+    """Record `run`, which uses the placeholders `arguments`.
+
+    leaves  lists the tensors of a result
+    lift    makes graphs smaller before they are differentiated
+    """
+    recorder = Capture(lift)
     recorder.made.update(x.node for x in arguments)
     try:
         with capturing(recorder):

@@ -22,6 +22,7 @@ from .graph.node import leaf
 from .graph.region import Region
 from .inspection import Inspected
 from .ops.declare import as_tensor
+from .passes.lift_region import lift_region
 from .passes.pipeline import optimize
 from .runtime.layout import NativeType, native_type
 from .runtime.rows import Chunk, Stack
@@ -148,7 +149,7 @@ class Compiled(Inspected):
                 args, kwargs = unflatten(structure, filled)
                 return self.function(*args, **kwargs)
 
-            captured = capture(run, list(stand_ins.values()), _tensors)
+            captured = capture(run, list(stand_ins.values()), _tensors, lift_region)
             region = optimize(captured.region)
             result_leaves, result_structure = flatten(captured.result)
             names = Names.of(self.function)

@@ -131,6 +131,9 @@ def backward(
             " gradients; make one with requires_grad=True, and mind no_grad() and detach()"
         )
     g = seed(self, gradient)
+    if modes.capture is not None:
+        modes.capture.prepare([self])
+        root = self.node
     order = dict.fromkeys(ancestors([root], tracked_only=True))
     with grad_mode(create_graph):
         found = reverse({root: g}, order, lambda node: node.owner is not None)

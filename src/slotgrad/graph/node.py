@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -137,16 +137,20 @@ def leaf(value: np.ndarray, requires_grad: bool = False) -> Node:
     return Node(None, (), NO_ATTRS, value, requires_grad)
 
 
-def ancestors(roots: Iterable[Node], tracked_only: bool = False) -> list[Node]:
+def ancestors(
+    roots: Iterable[Node], tracked_only: bool = False, ends: Set[Node] = frozenset()
+) -> list[Node]:
     """The roots and every node they depend on, inputs before their users.
 
-    With `tracked_only`, just the nodes through which gradients flow.
+    tracked_only  just the nodes through which gradients flow
+    ends          nodes whose inputs are not looked at
     """
     seen = {n for n in roots if n.requires_grad or not tracked_only}
-    stack = list(seen)
+    stack = list(seen - ends)
     while stack:
         for i in stack.pop().inputs:
             if i not in seen and (i.requires_grad or not tracked_only):
                 seen.add(i)
-                stack.append(i)
+                if i not in ends:
+                    stack.append(i)
     return sorted(seen, key=lambda n: n.id)

@@ -15,7 +15,11 @@ from .node import NO_ATTRS, Node, ancestors
 
 @dataclass(frozen=True)
 class Region:
-    """inputs: leaves that a caller supplies, in order; outputs: nodes, some maybe repeated."""
+    """A graph between nodes.
+
+    inputs   nodes whose values a caller supplies, in order: what is before them is left out
+    outputs  nodes, some maybe repeated
+    """
 
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
@@ -23,10 +27,16 @@ class Region:
     @cached_property
     def nodes(self) -> list[Node]:
         """What the outputs depend on, inputs before their users."""
-        return ancestors(self.outputs)
+        return ancestors(self.outputs, ends=frozenset(self.inputs))
 
     def __len__(self) -> int:
-        return sum(node.op is not None for node in self.nodes)
+        return len(self.operations)
+
+    @property
+    def operations(self) -> list[Node]:
+        """The nodes that are computed."""
+        given = set(self.inputs)
+        return [n for n in self.nodes if n.op is not None and n not in given]
 
 
 def verify(region: Region) -> None:
@@ -57,9 +67,11 @@ def rewrite(region: Region, rule: Callable[[Node, Node], Node | None]) -> Region
 
     Nodes stay in the order of the program: those behind one that is copied are copied, too.
     """
-    new: dict[Node, Node] = {}
+    new: dict[Node, Node] = {node: node for node in region.inputs}
     changed = False
     for node in region.nodes:
+        if node in new:
+            continue
         inputs = tuple([new[i] for i in node.inputs])
         changed = changed or inputs != node.inputs
         kept = copied(node, inputs) if changed and node.op is not None else node
