@@ -11,7 +11,7 @@ May import the floor and the mathematics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -219,11 +219,13 @@ class Capture:
 
         Derivatives of many operations on single numbers would be many more.  Returns the new nodes.
         """
-        nodes = ancestors([y.node for y in outputs]) if self.lift is not None else []
-        ends = tuple(n for n in nodes if n.owner is not None or n in self.starts)
-        region = Region(ends, tuple(y.node for y in outputs))
-        if self.lift is None or any(n.op is not None and n.op.again is not None for n in nodes):
+        if self.lift is None:
             return ()
+        roots = tuple(y.node for y in outputs)
+        nodes = ancestors(roots)
+        if any(n.op is not None and _is_custom(n.op) for n in nodes):
+            return ()  # its derivative reads what its forward kept
+        region = Region(tuple(self._ends(nodes)), roots)
         with grad_mode(True):
             smaller = self.lift(region)
         if smaller is region:
@@ -233,6 +235,18 @@ class Capture:
         self.made.update(smaller.nodes)
         self.lifted.update(region.operations)
         return smaller.nodes
+
+    def _ends(self, nodes: Sequence[Node]) -> Iterator[Node]:
+        """The nodes that derivatives are asked for, or end at: recorded under no_grad()."""
+        tracked: set[Node] = set()
+        for node in nodes:
+            wanted = node.owner is not None or node in self.starts
+            if not (wanted or node.op is None or any(i in tracked for i in node.inputs)):
+                continue
+            if node.requires_grad:
+                tracked.add(node)
+            if wanted or (not node.requires_grad and node.op and node.op.differentiable):
+                yield node
 
     def retain_grad(self, x: Tensor) -> None:
         """Refuse the gradient of what later results of the run do not depend on any more."""
@@ -262,6 +276,10 @@ class Capture:
             final.append((x, x._grad))
             x._grad = gradient
         return final
+
+
+def _is_custom(op: Op) -> bool:
+    return op.again is not None or op.family == "inlined"
 
 
 def placeholder(type: TensorType, requires_grad: bool = False) -> Tensor:

@@ -32,7 +32,8 @@ class Recorder:
     per_example = True
 
     def __init__(self) -> None:
-        self.starts: set[Node] = set()
+        self.outer = modes.capture
+        self.starts: set[Node] = set() if self.outer is None else self.outer.starts
         self.made: set[Node] = set()
 
     def record(self, op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> Tensor:
@@ -60,8 +61,10 @@ class Recorder:
             )
 
     def prepare(self, outputs: Sequence[Tensor]) -> Sequence[Node]:
-        """What is differentiated stays as it is; `vmap` lets the whole recording be smaller."""
-        return ()
+        """Let tensors stand for smaller graphs, as an enclosing capture makes them."""
+        made = () if self.outer is None else self.outer.prepare(outputs)
+        self.made.update(made)
+        return made
 
     def retain_grad(self, x: Tensor) -> None:
         """Any tensor may have a gradient."""
