@@ -47,8 +47,8 @@ def reverse(
                 f" backward() at {describe_site(node.fate.site)}; call that one with"
                 " retain_graph=True, or compute the value again"
             )
-        if not any(i in inside for i in node.inputs):
-            continue
+        if node.op is None or not node.inputs or not node.op.differentiable:
+            continue  # a leaf
         for i, gi in zip(node.inputs, pulled_back(node, g)):
             if gi is None or i not in inside:
                 continue

@@ -96,8 +96,10 @@ class Node:
     @property
     def is_leaf(self) -> bool:
         """Whether gradients end here: no tracked operation made the node."""
-        freed = isinstance(self.fate, Freed)
-        return not freed and not any(i.requires_grad for i in self.inputs)
+        if isinstance(self.fate, Freed):
+            return False
+        differentiable = self.op is not None and self.op.differentiable
+        return not (differentiable and any(i.requires_grad for i in self.inputs))
 
     def __repr__(self) -> str:
         return f"<node {self.id}: {self.op.name if self.op else 'leaf'} {self.type}>"
