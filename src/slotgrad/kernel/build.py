@@ -13,10 +13,12 @@ import numpy as np
 
 from ..graph.node import Node, TensorType
 from ..graph.region import Region
-from .group import MAX_SCALARS, Group, groups, is_elementwise, over
+from .group import Group, groups, is_elementwise, over
 from .indexed import RULES, Scatter
 from .ir import Buffer, HostCall, Kernels, Loop, Product, Statement, View, whole
 from .layout import Layout
+
+MAX_COPIES = 64  # of one element each in a statement; long ones take LLVM several times longer
 
 
 def build(region: Region, written: dict[int, int]) -> Kernels:
@@ -87,7 +89,7 @@ class _Builder:
         """Copy an element, in the statement that copies the ones before where there is one."""
         last = self.ones
         joins = bool(self.statements) and self.statements[-1] is last
-        if not joins or len(last.inputs) == MAX_SCALARS or view.buffer in self.written_by_ones:
+        if not joins or len(last.inputs) == MAX_COPIES or view.buffer in self.written_by_ones:
             last = self.ones = Loop((), {}, [])
             self.statements.append(last)
             self.written_by_ones = set()
