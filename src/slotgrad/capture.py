@@ -11,16 +11,18 @@ May import the floor and the mathematics.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
-from .config import capturing
+from .config import capturing, grad_mode
 from .errors import CaptureError, describe_site, user_site
 from .graph.apply import apply, symbolic
-from .graph.node import NO_ATTRS, Node, TensorType
+from .graph.node import NO_ATTRS, Node, TensorType, ancestors
 from .graph.op import Op
 from .graph.region import Region
 from .ops.declare import as_tensor
@@ -80,7 +82,10 @@ class Capture:
 
     per_example = False
 
-    def __init__(self) -> None:
+    def __init__(self, lift: Callable[[Region], Region] | None = None) -> None:
+        self.lift = lift
+        self.starts: set[Node] = set()  # that transformations differentiate with respect to
+        self.lifted: set[Node] = set()  # that results no longer depend on
         self.start = Node(None, (), NO_ATTRS, None, False).id
         self.made: set[Node] = set()
         self.overwritten: set[Node] = set()
@@ -210,6 +215,48 @@ class Capture:
         """Whether the function asked for the gradient that `x` had on entry."""
         return id(x) in self.absent or id(x) in self.gradient_states
 
+    def prepare(self, outputs: Sequence[Tensor]) -> Sequence[Node]:
+        """Let tensors that are about to be differentiated stand for smaller graphs.
+
+        Derivatives of many operations on single numbers would be many more.  Returns the new nodes.
+        """
+        if self.lift is None:
+            return ()
+        roots = tuple(y.node for y in outputs)
+        nodes = ancestors(roots)
+        if any(n.op is not None and _is_custom(n.op) for n in nodes):
+            return ()  # its derivative reads what its forward kept
+        region = Region(tuple(self._ends(nodes)), roots)
+        with grad_mode(True):
+            smaller = self.lift(region)
+        if smaller is region:
+            return ()
+        for y, node in zip(outputs, smaller.outputs):
+            y.node = node
+        self.made.update(smaller.nodes)
+        self.lifted.update(region.operations)
+        return smaller.nodes
+
+    def _ends(self, nodes: Sequence[Node]) -> Iterator[Node]:
+        """The nodes that derivatives are asked for, or end at: recorded under no_grad()."""
+        tracked: set[Node] = set()
+        for node in nodes:
+            wanted = node.owner is not None or node in self.starts
+            if not (wanted or node.op is None or any(i in tracked for i in node.inputs)):
+                continue
+            if node.requires_grad:
+                tracked.add(node)
+            if wanted or (not node.requires_grad and node.op and node.op.differentiable):
+                yield node
+
+    def retain_grad(self, x: Tensor) -> None:
+        """Refuse the gradient of what later results of the run do not depend on any more."""
+        if x.node in self.lifted:
+            raise CaptureError(
+                f"retain_grad at {describe_site(user_site())} comes after a derivative of what was"
+                " computed from this tensor; call it as soon as the tensor is made"
+            )
+
     # -- guards -----------------------------------------------------------------------------------
 
     def depend(self, read: Callable[[], Any]) -> None:
@@ -232,6 +279,10 @@ class Capture:
         return final
 
 
+def _is_custom(op: Op) -> bool:
+    return op.again is not None or op.family == "inlined"
+
+
 def placeholder(type: TensorType, requires_grad: bool = False) -> Tensor:
     """A tensor that stands for an argument."""
     node = Node(None, (), NO_ATTRS, None, requires_grad)
@@ -240,10 +291,17 @@ def placeholder(type: TensorType, requires_grad: bool = False) -> Tensor:
 
 
 def capture(
-    run: Callable[[], Any], arguments: list[Tensor], leaves: Callable[[Any], list]
+    run: Callable[[], Any],
+    arguments: list[Tensor],
+    leaves: Callable[[Any], list],
+    lift: Callable[[Region], Region] | None = None,
 ) -> Captured:
-    """Record `run`, which uses the placeholders `arguments`; `leaves` lists a result's tensors."""
-    recorder = Capture()
+    """Record `run`, which uses the placeholders `arguments`.
+
+    leaves  lists the tensors of a result
+    lift    makes graphs smaller before they are differentiated
+    """
+    recorder = Capture(lift)
     entered = [x.node for x in arguments]
     recorder.made.update(entered)
     try:
@@ -279,13 +337,22 @@ def capture(
 
 def _refuse_aliases(states: list[State]) -> None:
     """Two states in one memory, one of them written, would not see each other's changes."""
-    values = [(s, v) for s in states if (v := s.value()) is not None]
-    for s, v in values:
-        if s.new is None:
-            continue
-        for other, w in values:
-            if other is not s and np.may_share_memory(v, w):
-                raise CaptureError(
-                    f"the captured function writes to {s}, whose memory"
-                    f" {other} shares; use one of them only, or a copy: x.clone()"
-                )
+    values = [(s, v) for s in states if (v := s.value()) is not None and v.size]
+    places = [(*byte_bounds(v), s) for s, v in values]
+    furthest: tuple[int, Any] = 0, None  # where the ones before end, and the one that ends last
+    written = furthest
+    for begin, end, s in sorted(places, key=itemgetter(0)):
+        if begin < written[0]:
+            raise _shared(written[1], s)
+        if s.new is not None:
+            if begin < furthest[0]:
+                raise _shared(s, furthest[1])
+            written = max(written, (end, s), key=itemgetter(0))
+        furthest = max(furthest, (end, s), key=itemgetter(0))
+
+
+def _shared(written: Any, other: Any) -> CaptureError:
+    return CaptureError(
+        f"the captured function writes to {written}, whose memory {other} shares; use one of them"
+        " only, or a copy: x.clone()"
+    )

@@ -25,6 +25,7 @@ from .graph.node import leaf
 from .graph.region import Region
 from .inspection import Inspected
 from .ops.declare import as_tensor
+from .passes.lift_region import lift_region
 from .passes.pipeline import optimize
 from .reads import Reads
 from .runtime.layout import NativeType, native_type
@@ -192,7 +193,7 @@ class Compiled(Inspected):
                 return self.function(*args, **kwargs)
 
             reads = Reads.of(self.function, [x for i, x in enumerate(leaves) if i not in stand_ins])
-            captured = capture(run, list(stand_ins.values()), _tensors)
+            captured = capture(run, list(stand_ins.values()), _tensors, lift_region)
             region = optimize(captured.region)
             result_leaves, result_structure = flatten(captured.result)
             variant = Variant(

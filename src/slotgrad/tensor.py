@@ -137,6 +137,8 @@ class Tensor:
                 "retain_grad: this tensor does not require gradients; make one of its inputs"
                 " with requires_grad=True"
             )
+        if modes.capture is not None:
+            modes.capture.retain_grad(self)
         if self.node.owner is None:
             self.node.owner = weakref.ref(self)
         return self

@@ -141,9 +141,12 @@ def test_view_of_a_tensor_that_changed_raises():
     assert w.tolist() == [1, 2]
 
 
-def test_two_states_in_one_memory_raise():
+@pytest.mark.parametrize("whole_is_written", [True, False])
+@pytest.mark.parametrize("part", [slice(0, 2), slice(1, 3), slice(3, 4)])
+def test_two_states_in_one_memory_raise(part, whole_is_written):
     array = np.ones(4)
-    a, b = sg.tensor(array), sg.tensor(array[:2])
+    whole, other = sg.tensor(array), sg.tensor(array[part])
+    a, b = (whole, other) if whole_is_written else (other, whole)
 
     def f(x):
         a.assign(a * x)
@@ -151,6 +154,19 @@ def test_two_states_in_one_memory_raise():
 
     with pytest.raises(errors.CaptureError, match="memory"):
         sg.compile(f)(2.0)
+
+
+def test_two_states_side_by_side_in_an_array():
+    array = np.ones(4)
+    a, b = sg.tensor(array[2:]), sg.tensor(array[:2])
+
+    @sg.compile
+    def f(x):
+        a.assign(a * x)
+        return b + 1
+
+    assert f(2.0).tolist() == [2, 2]
+    assert array.tolist() == [1, 1, 2, 2]
 
 
 def test_in_place_on_a_row_inside():

@@ -189,6 +189,15 @@ def test_detach_stops_the_gradient_and_shares_memory():
     assert np.shares_memory(x.detach().numpy(), x.numpy())
 
 
+def test_a_detached_tensor_is_a_leaf_where_it_requires_gradients():
+    x = leaf(2.0)
+    y = (x * 3).detach().requires_grad_()
+    assert y.is_leaf
+    (y * y).sum().backward()
+    assert y.grad.tolist() == [12]
+    assert x.grad is None
+
+
 def test_backward_twice_through_create_graph():
     x = leaf(2.0)
     (x**3).sum().backward(create_graph=True)

@@ -205,6 +205,19 @@ def test_swapped_states():
     np.testing.assert_array_equal(b.numpy(), old_a)
 
 
+def test_a_state_without_elements():
+    empty, w = rand(0, 3), rand(3)
+    old = w.numpy().copy()
+
+    @sg.compile
+    def step():
+        empty.assign(empty * 2)
+        w.assign(w + empty.sum(axis=0))
+
+    step()
+    np.testing.assert_array_equal(w.numpy(), old)
+
+
 def test_long_vectors_in_pieces():
     kernels(lambda x, y: sg.tanh(x) * y, rand(1 << 16), rand(1 << 16))
     kernels(lambda x, y: sg.tanh(x) * y, rand(3, 8009), rand(3, 8009))

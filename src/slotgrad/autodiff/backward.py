@@ -47,8 +47,8 @@ def reverse(
                 f" backward() at {describe_site(node.fate.site)}; call that one with"
                 " retain_graph=True, or compute the value again"
             )
-        if node.op is None or not node.inputs:
-            continue
+        if node.op is None or not node.inputs or not node.op.differentiable:
+            continue  # a leaf
         for i, gi in zip(node.inputs, pulled_back(node, g)):
             if gi is None or i not in inside:
                 continue
@@ -131,6 +131,9 @@ def backward(
             " gradients; make one with requires_grad=True, and mind no_grad() and detach()"
         )
     g = seed(self, gradient)
+    if modes.capture is not None:
+        modes.capture.prepare([self])
+        root = self.node
     order = dict.fromkeys(ancestors([root], tracked_only=True))
     with grad_mode(create_graph):
         found = reverse({root: g}, order, lambda node: node.owner is not None)

@@ -8,7 +8,7 @@ May import the floor and ops.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -32,6 +32,8 @@ class Recorder:
     per_example = True
 
     def __init__(self) -> None:
+        self.outer = modes.capture
+        self.starts: set[Node] = set() if self.outer is None else self.outer.starts
         self.made: set[Node] = set()
 
     def record(self, op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> Tensor:
@@ -57,6 +59,15 @@ class Recorder:
                 f"backward at {describe_site(user_site())} adds to the gradient of a tensor from"
                 " outside a function under vmap; use sg.grad inside it"
             )
+
+    def prepare(self, outputs: Sequence[Tensor]) -> Sequence[Node]:
+        """Let tensors stand for smaller graphs, as an enclosing capture makes them."""
+        made = () if self.outer is None else self.outer.prepare(outputs)
+        self.made.update(made)
+        return made
+
+    def retain_grad(self, x: Tensor) -> None:
+        """Any tensor may have a gradient."""
 
     def depend(self, read: Callable[[], Any]) -> None:
         """What was read from Python holds: the recording is evaluated at once."""
@@ -120,6 +131,8 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             result = f(*unflatten(structure, examples))
         outputs, out_structure = flatten(result)
         outputs = [as_tensor(y) for y in outputs]
+        if modes.capture is not None:
+            recorder.made.update(modes.capture.prepare(outputs))
         targets = _spread(out_axes, result, len(outputs))
         _evaluate(recorder, outputs, values, size)
         placed = [

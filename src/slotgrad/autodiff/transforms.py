@@ -49,6 +49,8 @@ class Linearized:
         """Find the part of the graph between the inputs and these outputs."""
         leaves, self.out_structure = flatten(outputs)
         self.outputs = [as_tensor(y) for y in leaves]
+        if modes.capture is not None:
+            modes.capture.prepare(self.outputs)
         roots = [y.node for y in self.outputs]
         every = ancestors(roots, tracked_only=True)
         starts = set(self.starts)
@@ -89,6 +91,8 @@ def _fresh(x: Tensor) -> Tensor:
     if x.requires_grad or x.node.value is None or modes.capture is not None:
         mine = identity(x)
         mine.node.requires_grad = True
+        if modes.capture is not None:
+            modes.capture.starts.add(mine.node)
         return mine
     node = leaf(x.node.value, requires_grad=True)
     node.name = x.node.name

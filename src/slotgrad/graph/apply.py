@@ -61,8 +61,9 @@ def reapply(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> Tensor
 
 def symbolic(op: Op, nodes: tuple[Node, ...], attrs: dict[str, Any]) -> Node:
     """A node without a value, its type given by the operation's rule."""
-    tracked = modes.grad and op.pullback is not None and any(n.requires_grad for n in nodes)
-    type = op.type(*[n.type for n in nodes], **attrs)
+    types = [n.type for n in nodes]
+    type = op.type(*types, **attrs) if attrs else op.type(*types)
+    tracked = op.pullback is not None and any([n.requires_grad for n in nodes]) and modes.grad
     node = Node(op, nodes, attrs, None, tracked, user_site())
     node.type = type
     return node

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -47,7 +47,8 @@ class Node:
     """
 
     __slots__ = (
-        "op", "inputs", "attrs", "value", "requires_grad", "site", "id", "__weakref__", "__dict__"
+        "op", "inputs", "attrs", "value", "requires_grad", "site", "id", "_type", "__weakref__",
+        "__dict__",
     )  # fmt: skip
 
     # set on few nodes, so kept out of the slots
@@ -55,7 +56,7 @@ class Node:
     owner: weakref.ref[Any] | None = None
     name: str | None = None
     weak: type | None = None  # a Python number's type: takes the dtype of what it meets
-    _type: Any = None
+    _type: Any  # of a node without a value
 
     def __init__(
         self,
@@ -95,8 +96,10 @@ class Node:
     @property
     def is_leaf(self) -> bool:
         """Whether gradients end here: no tracked operation made the node."""
-        freed = isinstance(self.fate, Freed)
-        return not freed and not any(i.requires_grad for i in self.inputs)
+        if isinstance(self.fate, Freed):
+            return False
+        differentiable = self.op is not None and self.op.differentiable
+        return not (differentiable and any(i.requires_grad for i in self.inputs))
 
     def __repr__(self) -> str:
         return f"<node {self.id}: {self.op.name if self.op else 'leaf'} {self.type}>"
@@ -136,16 +139,20 @@ def leaf(value: np.ndarray, requires_grad: bool = False) -> Node:
     return Node(None, (), NO_ATTRS, value, requires_grad)
 
 
-def ancestors(roots: Iterable[Node], tracked_only: bool = False) -> list[Node]:
+def ancestors(
+    roots: Iterable[Node], tracked_only: bool = False, ends: Set[Node] = frozenset()
+) -> list[Node]:
     """The roots and every node they depend on, inputs before their users.
 
-    With `tracked_only`, just the nodes through which gradients flow.
+    tracked_only  just the nodes through which gradients flow
+    ends          nodes whose inputs are not looked at
     """
     seen = {n for n in roots if n.requires_grad or not tracked_only}
-    stack = list(seen)
+    stack = list(seen - ends)
     while stack:
         for i in stack.pop().inputs:
             if i not in seen and (i.requires_grad or not tracked_only):
                 seen.add(i)
-                stack.append(i)
+                if i not in ends:
+                    stack.append(i)
     return sorted(seen, key=lambda n: n.id)

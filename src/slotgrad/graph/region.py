@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..errors import InternalError
 from .node import NO_ATTRS, Node, ancestors
@@ -14,18 +15,28 @@ from .node import NO_ATTRS, Node, ancestors
 
 @dataclass(frozen=True)
 class Region:
-    """inputs: leaves that a caller supplies, in order; outputs: nodes, some maybe repeated."""
+    """A graph between nodes.
+
+    inputs   nodes whose values a caller supplies, in order: what is before them is left out
+    outputs  nodes, some maybe repeated
+    """
 
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
 
-    @property
+    @cached_property
     def nodes(self) -> list[Node]:
         """What the outputs depend on, inputs before their users."""
-        return ancestors(self.outputs)
+        return ancestors(self.outputs, ends=frozenset(self.inputs))
 
     def __len__(self) -> int:
-        return sum(node.op is not None for node in self.nodes)
+        return len(self.operations)
+
+    @property
+    def operations(self) -> list[Node]:
+        """The nodes that are computed."""
+        given = set(self.inputs)
+        return [n for n in self.nodes if n.op is not None and n not in given]
 
 
 def verify(region: Region) -> None:
@@ -56,13 +67,17 @@ def rewrite(region: Region, rule: Callable[[Node, Node], Node | None]) -> Region
 
     Nodes stay in the order of the program: those behind one that is copied are copied, too.
     """
-    new: dict[Node, Node] = {}
+    new: dict[Node, Node] = {node: node for node in region.inputs}
     changed = False
     for node in region.nodes:
+        if node in new:
+            continue
         inputs = tuple([new[i] for i in node.inputs])
         changed = changed or inputs != node.inputs
         kept = copied(node, inputs) if changed and node.op is not None else node
         new[node] = rule(kept, node) or kept
+    if all(node is found for node, found in new.items()):
+        return region
     return Region(region.inputs, tuple(new[n] for n in region.outputs))
 
 

@@ -13,10 +13,12 @@ import numpy as np
 
 from ..graph.node import Node, TensorType
 from ..graph.region import Region
-from .group import MAX_SCALARS, Group, groups, is_elementwise, over
+from .group import Group, groups, is_elementwise, over
 from .indexed import RULES, Scatter
 from .ir import Buffer, HostCall, Kernels, Loop, Product, Statement, View, whole
 from .layout import Layout
+
+MAX_COPIES = 64  # of one element each in a statement; long ones take LLVM several times longer
 
 
 def build(region: Region, written: dict[int, int]) -> Kernels:
@@ -56,11 +58,10 @@ class _Builder:
     def used_outside(self) -> set[Node]:
         """The nodes whose values must be stored: read by another group, or results."""
         of = {n: g for g in self.groups for n in g.nodes}
-        found = {self.layout.base(n) for n in self.region.outputs}
+        base = self.layout.base
+        found = {base[n] for n in self.region.outputs}
         for node, group in of.items():
-            for i in node.inputs:
-                if i in self.views and of.get(self.layout.base(i)) is not group:
-                    found.add(self.layout.base(i))
+            found |= {base[i] for i in node.inputs if i in base and of.get(base[i]) is not group}
         return found
 
     # -- memory ------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ class _Builder:
         """Copy an element, in the statement that copies the ones before where there is one."""
         last = self.ones
         joins = bool(self.statements) and self.statements[-1] is last
-        if not joins or len(last.inputs) == MAX_SCALARS or view.buffer in self.written_by_ones:
+        if not joins or len(last.inputs) == MAX_COPIES or view.buffer in self.written_by_ones:
             last = self.ones = Loop((), {}, [])
             self.statements.append(last)
             self.written_by_ones = set()
@@ -109,7 +110,7 @@ class _Builder:
         for node in nodes:
             shape = node.inputs[0].type.shape if node in group.folds else node.type.shape
             for i in node.inputs:
-                base = self.layout.base(i)
+                base = self.layout.base[i]
                 if base not in inside:
                     made.inputs[i] = over(self.views[i], shape, space)
                 elif base is not i:
@@ -203,9 +204,10 @@ class _Builder:
             else:
                 found[number] = self.copy(view, self.buffer(node.type, "output", index=number))
         late: list[tuple[View, View]] = []
+        uses = _Uses(self.statements)
         for number, view in pending:
             target = found[number] = self.views[self.region.inputs[self.written[number]]]
-            if self.may_write_at_once(view, target):
+            if _may_write_at_once(view, target, uses):
                 view.buffer.alias = target.buffer
             else:
                 late.append((view, target))
@@ -213,21 +215,35 @@ class _Builder:
             self.copy(view, target)
         return [found[number] for number in range(len(self.region.outputs))]
 
-    def may_write_at_once(self, view: View, target: View) -> bool:
-        """Whether the statement that makes a value may overwrite the input it goes to.
 
-        Nobody may read the input's old value later, and nothing that could fail may follow: a
-        failed call leaves the inputs as they were.
-        """
-        if not _owns(view):
-            return False
-        first = next(i for i, s in enumerate(self.statements) if view.buffer in _written(s))
-        maker, *later = self.statements[first:]
-        if any(s.fails or target.buffer in _read(s) for s in later):
-            return False
-        if any(view.buffer in _written(s) for s in later):
-            return False
-        return _reads_in_place(maker, view.buffer, target.buffer)
+class _Uses:
+    """Which statements read and write a buffer, and the last one that may fail, by number."""
+
+    def __init__(self, statements: list[Statement]) -> None:
+        self.statements = statements
+        self.last_failing = -1
+        self.last_read: dict[Buffer, int] = {}
+        self.writes: dict[Buffer, list[int]] = {}
+        for number, statement in enumerate(statements):
+            if statement.fails:
+                self.last_failing = number
+            self.last_read |= {v.buffer: number for v in statement.reads}
+            for buffer in {v.buffer for v in statement.writes}:
+                self.writes.setdefault(buffer, []).append(number)
+
+
+def _may_write_at_once(view: View, target: View, uses: _Uses) -> bool:
+    """Whether the statement that makes a value may overwrite the input it goes to.
+
+    Nobody may read the input's old value later, and nothing that could fail may follow: a failed
+    call leaves the inputs as they were.
+    """
+    if not _owns(view) or view.buffer not in uses.writes:  # it has no elements
+        return False
+    made, *again = uses.writes[view.buffer]
+    if again or max(uses.last_failing, uses.last_read.get(target.buffer, -1)) > made:
+        return False
+    return _reads_in_place(uses.statements[made], view.buffer, target.buffer)
 
 
 def _reads_in_place(maker: Statement, made: Buffer, target: Buffer) -> bool:
@@ -250,11 +266,3 @@ def _owns(view: View) -> bool:
     buffer = view.buffer
     free = buffer.role == "arena" and buffer.alias is None
     return free and view.contiguous and view.offset == 0 and math.prod(view.shape) == buffer.size
-
-
-def _written(statement: Statement) -> set[Buffer]:
-    return {v.buffer for v in statement.writes}
-
-
-def _read(statement: Statement) -> set[Buffer]:
-    return {v.buffer for v in statement.reads}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..graph.node import Node
@@ -37,25 +37,24 @@ MAX_ROW = 8192  # elements of a row that is walked more than once
 class Group:
     """Nodes that one statement computes.
 
-    space     the index space of its loop
-    product   the matrix product that the loop continues
-    fusible   whether other groups may join
-    before    bits of the groups that must run before this one
-    direct    bits of those among them whose results it reads
+    space    the index space of its loop
+    product  the matrix product that the loop continues
+    fusible  whether other groups may join
+    folds    the reductions among the nodes
+    before   groups that must run earlier, and `after`: those for which this is such a group
+    level    greater than that of every group in `before`
+    newest   the greatest id of a node
     """
 
-    number: int
     space: tuple[int, ...]
     nodes: list[Node]
     product: Node | None = None
     fusible: bool = True
-    before: int = 0
-    direct: int = 0
     folds: dict[Node, Fold] = field(default_factory=dict)
-    bit: int = 0
-
-    def __post_init__(self) -> None:
-        self.bit = 1 << self.number
+    before: set[Group] = field(default_factory=set)
+    after: set[Group] = field(default_factory=set)
+    level: int = 0
+    newest: int = 0
 
 
 def groups(region: Region, layout: Layout, written: dict[int, int]) -> list[Group]:
@@ -101,6 +100,8 @@ def over(view: View, shape: tuple[int, ...], space: tuple[int, ...]) -> View:
 
     The operation has the space's shape, or lacks its last axis, or has size 1 there.
     """
+    if view.shape == shape == space and 1 not in space:
+        return view
     view = view.broadcast(shape)
     if len(shape) < len(space):
         view = View(view.buffer, (*shape, 1), (*view.strides, 0), view.offset)
@@ -113,105 +114,84 @@ class _Grouping:
     def __init__(self, region: Region, layout: Layout) -> None:
         self.region = region
         self.layout = layout
-        self.given = set(region.inputs)
-        self.all: list[Group] = []
         self.of: dict[Node, Group] = {}
+        self.folds: dict[Node, Fold] = {}
+        self.read: dict[Node, list[tuple[Node, Node]]] = {}
+        given = set(region.inputs)
         for node in region.nodes:
-            if node.op is not None and node not in self.given and not layout.moves(node):
+            if node.op is not None and node not in given and not layout.moves(node):
                 self.add(node)
 
     def add(self, node: Node) -> None:
         """A group for the node, joined with those it continues."""
         fold = fold_of(node)
         shaped = node.inputs[0] if fold else node
-        space = () if node.several else shaped.type.shape
-        group = Group(len(self.all), space, [node])
+        group = Group(() if node.several else shaped.type.shape, [node], newest=node.id)
         if fold is not None:
-            group.folds[node] = fold
+            group.folds[node] = self.folds[node] = fold
         elif is_product(node):
             group.product = node
             group.fusible = node.type.shape[-1] > 1
         elif not is_elementwise(node):
             group.fusible = False
-        self.all.append(group)
+        base = self.layout.base
+        read = self.read[node] = [(i, base[i]) for i in node.inputs if i in base]
+        sources = {self.of[b] for _, b in read if b in self.of}
         self.of[node] = group
-        sources = self.sources(group)
         for source in sources:
-            group.direct |= source.bit
-            group.before |= source.bit | source.before
+            self.order(source, group)
         if group.fusible and group.product is None:
-            for source in sorted(sources, key=lambda g: -max(n.id for n in g.nodes)):
+            for source in sorted(sources, key=lambda g: g.newest, reverse=True):
                 self.join(source, self.of[node])
-
-    def sources(self, group: Group) -> list[Group]:
-        """The groups whose results a group reads."""
-        found = {self.of.get(self.layout.base(i)): None for n in group.nodes for i in self.read(n)}
-        return [g for g in found if g is not None and g is not group]
-
-    def read(self, node: Node) -> Iterator[Node]:
-        for i in node.inputs:
-            if i in self.layout.views:
-                yield i
 
     # -- joining -----------------------------------------------------------------------------------
 
     def join(self, first: Group, second: Group) -> None:
-        """Make one group of two, if that is right and pays."""
-        if first is second or not first.fusible or not second.fusible:
+        """Make one group of two, if that is right and pays; the second one has the newest node."""
+        if not first.fusible or (first.product and second.product):
             return
         space = _common_space(first.space, second.space)
-        if space is None or (first.product and second.product):
+        if space is None or not self.fits(first, second, space):
             return
-        if self.between(first, second) or self.between(second, first):
-            return
-        if self.fits(first, second, space):
+        if not _between(first, second):
             self.merge(first, second, space)
-
-    def between(self, first: Group, second: Group) -> bool:
-        """Whether some third group needs the first and is needed by the second."""
-        others, direct = second.direct & ~first.bit, 0
-        while others:
-            lowest = others & -others
-            direct |= self.all[lowest.bit_length() - 1].before & first.bit
-            others ^= lowest
-        return bool(direct)
 
     def fits(self, first: Group, second: Group, space: tuple[int, ...]) -> bool:
         """Whether one loop over the space can compute both groups; each alone is right."""
         product = first.product or second.product
-        count, folds = len(first.nodes) + len(second.nodes), first.folds | second.folds
+        count = len(first.nodes) + len(second.nodes)
         if product is not None:
-            if folds or count > MAX_EPILOGUE:
+            if first.folds or second.folds or count > MAX_EPILOGUE:
                 return False
             added = second.nodes if product is first.product else first.nodes
             if not all(self.continues(n, product) for n in added):
                 return False
         elif count > (MAX_NODES if math.prod(space) > 1 else MAX_SCALARS):
             return False
-        inside = {*first.nodes, *second.nodes}
-        if not all(self.aligned(n, inside, folds, space) for n in second.nodes if n is not product):
+        both = (first, second)
+        if not all(self.aligned(n, both, space) for n in second.nodes if n is not product):
             return False
         long = bool(space) and space[-1] > MAX_ROW
-        return not (long and self.walks_again(inside, folds))
+        return not (long and self.walks_again(both))
 
-    def walks_again(self, nodes: set[Node], folds: dict[Node, Fold]) -> bool:
+    def walks_again(self, both: tuple[Group, Group]) -> bool:
         """Whether a row is walked more than once: a node needs what a fold found in it."""
-        return any(self.layout.base(i) in folds for n in nodes for i in self.read(n))
+        folds = both[0].folds | both[1].folds
+        return any(base in folds for g in both for n in g.nodes for _, base in self.read[n])
 
-    def aligned(
-        self, node: Node, inside: set[Node], folds: dict[Node, Fold], space: tuple[int, ...]
-    ) -> bool:
+    def aligned(self, node: Node, both: tuple[Group, Group], space: tuple[int, ...]) -> bool:
         """Whether the node has a place in the space, and its inputs from inside have the same."""
-        shape = node.inputs[0].type.shape if node in folds else node.type.shape
+        shape = node.inputs[0].type.shape if node in self.folds else node.type.shape
         if _place(shape, space) is None:
             return False
-        for i in self.read(node):
-            base = self.layout.base(i)
-            if base not in inside:
+        for i, base in self.read[node]:
+            if self.of.get(base) not in both:
                 continue
-            fold = folds.get(base)
+            fold = self.folds.get(base)
             if fold is not None and fold.axes != (len(space) - 1,):
                 return False  # it is complete only after the loop
+            if i is base and i.type.shape == shape:
+                continue
             wanted = _place(base.type.shape, space)
             view = over(self.layout.views[i], shape, space)
             if wanted is None or view.offset or view.strides != wanted:
@@ -225,78 +205,118 @@ class _Grouping:
             return False
         if any(n.type.dtype.itemsize > size for n in (node, *node.inputs)):
             return False
-        for i in self.read(node):
+        for i, _ in self.read[node]:
             view = over(self.layout.views[i], shape, shape)
             if view.strides[-1] not in (0, 1) or row_stride(view) is None:
                 return False
         return True
 
     def merge(self, first: Group, second: Group, space: tuple[int, ...]) -> None:
-        first.nodes = sorted([*first.nodes, *second.nodes], key=lambda n: n.id)
-        first.space = space
-        first.folds |= second.folds
-        first.product = first.product or second.product
-        both = first.bit | second.bit
-        first.direct = (first.direct | second.direct) & ~both
-        first.before = (first.before | second.before) & ~both
-        for node in second.nodes:
-            self.of[node] = first
-        second.nodes = []
-        gone, added = ~second.bit, first.bit | first.before
-        for group in self.all:
-            if group.before & both:
-                group.before = group.before & gone | added
-                if group.direct & both:
-                    group.direct = group.direct & gone | first.bit
+        """Let the group with more nodes have those of the other one."""
+        kept, gone = (first, second) if len(first.nodes) > len(second.nodes) else (second, first)
+        kept.space = space
+        kept.product = first.product or second.product
+        kept.folds |= gone.folds
+        kept.nodes += gone.nodes
+        kept.newest = second.newest
+        for node in gone.nodes:
+            self.of[node] = kept
+        first.after.remove(second)
+        second.before.remove(first)
+        for group in gone.before:
+            group.after.remove(gone)
+            self.order(group, kept)
+        for group in gone.after:
+            group.before.remove(gone)
+            self.order(kept, group)
 
     # -- order -------------------------------------------------------------------------------------
 
-    def delay_writers(self, written: dict[int, int]) -> None:
-        """Let what overwrites an input run after all that reads it, or that may fail."""
-        readers: dict[Node, set[Group]] = {}
-        for group in self.all:
-            for node in group.nodes:
-                for i in self.read(node):
-                    readers.setdefault(self.layout.base(i), set()).add(group)
-        failing = [g for g in self.all if g.nodes and not g.fusible and g.product is None]
-        for output, number in written.items():
-            new = self.region.outputs[output]
-            writer = self.of.get(self.layout.base(new)) if new in self.layout.views else None
-            if writer is None:
-                continue
-            for group in (*readers.get(self.region.inputs[number], ()), *failing):
-                if group is not writer and not group.before & writer.bit:
-                    self.order(group, writer)
-
     def order(self, first: Group, second: Group) -> None:
         """Have the second group run after the first."""
-        added = first.bit | first.before
-        for group in self.all:
-            if group is second or group.before & second.bit:
-                group.before |= added
+        first.after.add(second)
+        second.before.add(first)
+        raised = [(second, first.level + 1)]
+        while raised:
+            group, level = raised.pop()
+            if group.level < level:
+                group.level = level
+                raised += [(user, level + 1) for user in group.after]
+
+    def delay_writers(self, written: dict[int, int]) -> None:
+        """Let what overwrites an input run after all that reads it, or that may fail."""
+        readers: dict[Node, set[Group]] = {self.region.inputs[i]: set() for i in written.values()}
+        for node, group in self.of.items():
+            for _, base in self.read[node]:
+                if base in readers:
+                    readers[base].add(group)
+        failing = {g for g in self.of.values() if not g.fusible and g.product is None}
+        last = failing - _needed(failing)
+        for output, number in written.items():
+            new = self.region.outputs[output]
+            writer = self.of.get(self.layout.base[new]) if new in self.layout.base else None
+            if writer is None:
+                continue
+            late = last if not any(_depends(g, writer) for g in last) else failing
+            for group in readers[self.region.inputs[number]] | late:
+                if not _depends(group, writer):
+                    self.order(group, writer)
 
     def in_order(self) -> list[Group]:
         """First what is needed; among what is free to go, what was written first."""
-        alive = {g.number: g for g in self.all if g.nodes}
-        waiting: dict[int, int] = {}
-        users: dict[int, list[Group]] = {number: [] for number in alive}
-        ready: list[tuple[int, int]] = []
-        for group in alive.values():
-            before = [n for n in alive if group.before >> n & 1]
-            waiting[group.number] = len(before)
-            for number in before:
-                users[number].append(group)
-            if not before:
-                heapq.heappush(ready, (group.nodes[-1].id, group.number))
+        waiting: dict[Group, int] = {}
+        ready: list[tuple[int, Group]] = []
+        for group in self.of.values():
+            if group not in waiting:
+                group.nodes.sort(key=lambda n: n.id)
+                waiting[group] = len(group.before)
+                if not group.before:
+                    heapq.heappush(ready, (group.newest, group))
         ordered = []
         while ready:
-            group = alive[heapq.heappop(ready)[1]]
+            _, group = heapq.heappop(ready)
             ordered.append(group)
-            for user in users[group.number]:
-                waiting[user.number] -= 1
-                if not waiting[user.number]:
-                    heapq.heappush(ready, (user.nodes[-1].id, user.number))
+            for user in group.after:
+                waiting[user] -= 1
+                if not waiting[user]:
+                    heapq.heappush(ready, (user.newest, user))
         return ordered
+
+
+def _needed(groups: Iterable[Group]) -> set[Group]:
+    """The groups that some of these need."""
+    found: set[Group] = set()
+    front = {b for g in groups for b in g.before}
+    while front:
+        found |= front
+        front = {b for g in front for b in g.before} - found
+    return found
+
+
+def _depends(group: Group, other: Group) -> bool:
+    """Whether a group is the other one or needs it."""
+    return group is other or other in group.before or _between(other, group)
+
+
+def _between(first: Group, second: Group) -> bool:
+    """Whether some third group needs the first and is needed by the second.
+
+    A search from both sides, each time a step from where there are fewer groups.
+    """
+    low, high = first.level, second.level
+    front = {g for g in first.after if g.level < high}
+    back = {g for g in second.before if g.level > low}
+    ahead, behind = set(front), set(back)
+    while front and back:
+        if not front.isdisjoint(behind) or not back.isdisjoint(ahead):
+            return True
+        if len(front) <= len(back):
+            front = {g for f in front for g in f.after if g.level < high} - ahead
+            ahead |= front
+        else:
+            back = {g for b in back for g in b.before if g.level > low} - behind
+            behind |= back
+    return False
 
 
 def row_stride(view: View) -> int | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -60,7 +61,7 @@ class View:
     def dtype(self) -> np.dtype:
         return self.buffer.dtype
 
-    @property
+    @cached_property
     def contiguous(self) -> bool:
         """Whether the elements follow each other in row-major order."""
         if 0 in self.shape:
@@ -77,6 +78,8 @@ class View:
         )
 
     def broadcast(self, shape: tuple[int, ...]) -> View:
+        if shape == self.shape:
+            return self
         added = len(shape) - len(self.shape)
         pairs = zip(self.shape, self.strides, shape[added:])
         strides = tuple(0 if n == 1 and m != 1 else s for n, s, m in pairs)
@@ -91,6 +94,7 @@ class View:
         return View(self.buffer, shape, row_major(shape), self.offset)
 
 
+@lru_cache(maxsize=1 << 12)
 def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Strides of contiguous elements."""
     return tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))

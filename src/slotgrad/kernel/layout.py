@@ -19,36 +19,32 @@ from .ir import Buffer, View, whole
 
 
 class Layout:
-    """The views of the nodes of a region, and whose buffer is whose.
+    """The views of the nodes of a region, and whose elements they show.
 
-    views    for each node; a list for an operation with several results
-    owner    the node that computes what stands in a buffer
+    views    for each node but those with several results
+    several  for those with several results
+    base     for each node with a view, the node whose elements these are
     """
 
     def __init__(self, region: Region) -> None:
         self.views: dict[Node, View] = {}
         self.several: dict[Node, list[View]] = {}
-        self.owner: dict[Buffer, Node] = {}
+        self.base: dict[Node, Node] = {}
         for number, node in enumerate(region.inputs):
             self._own(node, "input", index=number)
         for node in region.nodes:
             if node not in self.views:
                 self._place(node)
 
-    def base(self, node: Node) -> Node:
-        """The node whose elements these are."""
-        return self.owner[self.views[node].buffer]
-
     def moves(self, node: Node) -> bool:
         """Whether the node shows elements of another one."""
-        return node in self.views and self.base(node) is not node
+        return self.base.get(node, node) is not node
 
     def _place(self, node: Node) -> None:
         if node.op is None:
             self._own(node, "constant", value=np.ascontiguousarray(node.value))
         elif node.several:
             self.several[node] = [_new(t, "arena") for t in node.type]
-            self.owner |= {view.buffer: node for view in self.several[node]}
         else:
             rule = _MOVEMENTS.get(node.op.name)
             view = self._moved(node, rule) if rule is not None else None
@@ -56,6 +52,7 @@ class Layout:
                 self._own(node, "arena")
             else:
                 self.views[node] = view
+                self.base[node] = self.base.get(node.inputs[0], node.inputs[0])
 
     def _moved(self, node: Node, rule: Callable[[Node, View], View | None]) -> View | None:
         source = node.inputs[0]
@@ -64,8 +61,8 @@ class Layout:
         return rule(node, self.views[source])
 
     def _own(self, node: Node, role: str, **options: Any) -> None:
-        self.views[node] = view = _new(node.type, role, **options)
-        self.owner[view.buffer] = node
+        self.views[node] = _new(node.type, role, **options)
+        self.base[node] = node
 
 
 def _new(type: TensorType, role: str, **options: Any) -> View:

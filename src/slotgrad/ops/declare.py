@@ -108,15 +108,38 @@ def number(x: Scalar, dtype: np.dtype) -> Tensor:
 
 def promote(*xs: Any, accepts: str = "any", op: str = "promote") -> tuple[Tensor, ...]:
     """The arguments as tensors of their common dtype, cast up to one that the op accepts."""
+    accepted = ACCEPTS[accepts]
+    dtype = _common_dtype(xs)
+    if dtype in accepted:
+        return tuple([x if type(x) is Tensor else number(x, dtype) for x in xs])
     xs = tuple(x if isinstance(x, (Tensor, bool, int, float, complex)) else tensor(x) for x in xs)
     dtype = result_type(*xs)
-    accepted = ACCEPTS[accepts]
     whole = dtype in integral or dtype == bool_
     if whole and accepts in ("inexact", "floating"):
         dtype = default_float
     if dtype not in accepted:
         raise _refused(op, dtype, accepts)
     return tuple([as_tensor(x, dtype).astype(dtype) for x in xs])
+
+
+def _common_dtype(xs: tuple) -> Any:
+    """The dtype of tensors that have the same one, and of Python numbers beside floats.
+
+    None for all other arguments, which take longer.
+    """
+    found, numbers = None, False
+    for x in xs:
+        if type(x) is Tensor:
+            node = x.node
+            dtype = node.type.dtype
+            if node.weak is not None or (found is not None and found is not dtype):
+                return None
+            found = dtype
+        elif type(x) is float or type(x) is int:
+            numbers = True
+        else:
+            return None
+    return found if not numbers or found in floating else None
 
 
 def _refused(op: str, dtype: np.dtype, accepts: str) -> DTypeError:
@@ -161,6 +184,8 @@ def normalize_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
 
 def broadcast_shapes(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     """The common shape under NumPy's broadcasting rule, or ShapeError naming all of them."""
+    if len(different := {*shapes} - {()}) <= 1:
+        return next(iter(different), ())
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:
@@ -226,12 +251,19 @@ def elementwise(
     wants_out = partials is not None and partials.__code__.co_kwonlyargcount > 0
 
     def type_rule(*types: TensorType, **attrs: Any) -> TensorType:
-        for t in types:
-            check_dtype(name, t.dtype, accepts)
-        shape = broadcast_shapes(name, *[t.shape for t in types])
+        last = types[-1]
+        if types.count(last) == len(types):
+            check_dtype(name, last.dtype, accepts)
+            if result == "same":
+                return last
+            shape = last.shape
+        else:
+            for t in types:
+                check_dtype(name, t.dtype, accepts)
+            shape = broadcast_shapes(name, *[t.shape for t in types])
         if result == "bool":
             return TensorType(shape, bool_)
-        dtype = types[-1].dtype
+        dtype = last.dtype
         if result == "real" and dtype.kind == "c":
             dtype = np.dtype(f"f{dtype.itemsize // 2}")
         return TensorType(shape, dtype)

@@ -41,19 +41,18 @@ MOST_CODES = 256
 
 def lift_region(region: Region) -> Region:
     """The region with arrays in place of many like operations on single numbers."""
-    nodes = region.nodes
-    kinds = Counter(n.type.dtype for n in nodes if is_scalar(n))
+    kinds = Counter(n.type.dtype for n in region.operations if is_scalar(n))
     total = kinds.total()
     dtype = max((float32, float64), key=lambda t: kinds[t])
     if total < FEW or not kinds[dtype]:
         return region
-    scalars = Scalars(nodes, region.outputs, dtype)
+    scalars = Scalars(region, dtype)
     if FIRST_OPERATION + len(scalars.kinds) > MOST_CODES:
         return region
     arrays = _Arrays(scalars)
     if not arrays.found(total // ALIKE):
         return region
-    given = [Tensor(n) for n in nodes]
+    given = [Tensor(n) for n in region.nodes]
     made = capture(lambda: arrays.write(region.outputs), given, list)
     return Region(region.inputs, made.region.outputs)
 

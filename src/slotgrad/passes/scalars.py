@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ import numpy as np
 
 from ..graph.node import NO_ATTRS, Node
 from ..graph.op import Op
+from ..graph.region import Region
 from ..kernel.scalars import FIRST_OPERATION, KINDS, LEAF, NUMBER, Kind, code_of
 
 LARGEST = 1 << 12  # elements of an array that is followed number by number
@@ -63,7 +64,7 @@ class Scalars:
     wanted                  nodes made of slots that the others read, or that are results
     """
 
-    def __init__(self, nodes: Sequence[Node], outputs: Sequence[Node], dtype: np.dtype) -> None:
+    def __init__(self, region: Region, dtype: np.dtype) -> None:
         self.dtype = dtype
         self.code: list[int] = []
         self.operands: list[tuple[int, int, int]] = []
@@ -84,14 +85,17 @@ class Scalars:
         self._elements: dict[Node, tuple[Node, np.ndarray]] = {}
         self._read: dict[Node, int] = {}
         self.zero = self.number(0.0)
-        self._uses = Counter(i for n in nodes for i in n.inputs)
-        self._uses.update(outputs)
-        for node in nodes:
-            if node.op is not None and not self._scalar(node):
+        self._inputs = set(region.inputs)
+        operations = region.operations
+        self._uses = Counter(i for n in operations for i in n.inputs)
+        self._uses.update(region.outputs)
+        for node in operations:
+            if not self._scalar(node):
+                assert node.op is not None
                 rule = _RULES.get(node.op.name)
                 if rule is None or not rule(self, node):
                     self._other(node)
-        for node in outputs:
+        for node in region.outputs:
             self._want(node)
 
     # -- slots -------------------------------------------------------------------------------------
@@ -181,7 +185,7 @@ class Scalars:
         """The node whose elements a node shows, and which."""
         found = self._elements.get(node)
         if found is None:
-            if node not in self.spread and _moves(node):
+            if node not in self.spread and node not in self._inputs and _moves(node):
                 base, places = self._found(node.inputs[0])
                 found = base, _moved(node, places)
             else:
