@@ -19,6 +19,8 @@ LAYERS = [
     {"ops", "autodiff"},
     {"passes", "kernel", "targets", "runtime", "capture", "inspection", "reads"},
     {
+        "arguments",
+        "mapping",
         "compile",
         "nn",
         "optim",

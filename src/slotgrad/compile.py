@@ -5,7 +5,6 @@ May import the back end.
 
 from __future__ import annotations
 
-import inspect
 import sys
 import threading
 import warnings
@@ -16,20 +15,18 @@ from functools import update_wrapper
 from types import MethodType
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from .arguments import Given, Parameters
 from .capture import Captured, capture
 from .config import changes, modes
-from .errors import OptionError, ShapeError, UsageError, describe_site, user_site
+from .errors import OptionError, UsageError, describe_site, user_site
 from .graph.node import leaf
 from .graph.region import Region
 from .inspection import Inspected
-from .ops.declare import as_tensor
+from .mapping import Mapped
 from .passes.lift_region import lift_region
 from .passes.pipeline import optimize
 from .reads import Reads
 from .runtime.layout import NativeType, native_type
-from .runtime.rows import Chunk, Stack
 from .runtime.variant import (
     NUMBERS,
     Call,
@@ -37,14 +34,14 @@ from .runtime.variant import (
     check_changed,
     consumed,
     give_back,
-    given,
     returned,
     stand_in,
+    value_of,
     write_back,
 )
 from .targets.numpy import Program as NumpyProgram
 from .tensor import Tensor
-from .tree import Structure, flatten, unflatten
+from .tree import flatten, unflatten
 
 CACHE_SIZE = 64
 MANY_SHAPES = 8
@@ -61,7 +58,7 @@ class CacheInfo(NamedTuple):
     maxsize: int
 
 
-class Compiled(Inspected):
+class Compiled(Inspected, Mapped):
     """What `sg.compile` returns: call it like the function.
 
     graph, code, state    the newest program's graph, its steps as text, and its state
@@ -74,9 +71,8 @@ class Compiled(Inspected):
 
     def __init__(self, f: Callable[..., Any], static_argnums: Sequence[int], target: str) -> None:
         self.function = f
-        self.static = frozenset(static_argnums)
+        self.parameters = Parameters(f, static_argnums)
         self.target = target
-        self._static_names = _names_of(f, self.static)
         self._variants: OrderedDict[Any, list[Variant]] = OrderedDict()
         self._lock = threading.RLock()
         self._hits = self._misses = 0
@@ -89,18 +85,15 @@ class Compiled(Inspected):
         self._attribute = self.__name__  # what it is called in the class that it is a method of
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        leaves, structure = flatten((args, kwargs))
-        dynamic, key = self._sorted(args, kwargs, leaves, structure)
+        given = self.parameters.given(args, kwargs)
         # under another recording, or for an outer tape, the function is a part of that
-        if modes.capture is not None or _tracked(dynamic):
+        if modes.capture is not None or given.tracked:
             return self.function(*args, **kwargs)
-        variant = self._find(key)
-        if variant is None:
-            variant = self._compile(key, leaves, structure, dynamic)
-        result = self._run(variant, [x for _, x in dynamic])
+        variant = self._find(given.key) or self._compile(given)
+        result = self._run(variant, [x for _, x in given.inputs])
         native = native_type(Compiled)
         if native is not None and type(self) is native.type and self.target == "llvm":
-            self._plan(variant, Call(args, kwargs, self._fixed(args, kwargs)), native)
+            self._plan(variant, Call(args, kwargs, self.parameters.fixed(args, kwargs)), native)
         return result
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -115,13 +108,13 @@ class Compiled(Inspected):
                 f"{self.__qualname__}: objects of {type(instance).__name__} have no __dict__, where"
                 " a compiled method is kept; compile a function instead"
             )
-        static = tuple(n - 1 for n in self.static if n)
+        static = tuple(n - 1 for n in self.parameters.static if n)
         bound = type(self)(MethodType(self.function, instance), static, self.target)
         bound._attribute = self._attribute
         return vars(instance).setdefault(self._attribute, bound)
 
     def __copy__(self) -> Compiled:
-        return type(self)(self.function, tuple(self.static), self.target)
+        return type(self)(self.function, tuple(self.parameters.static), self.target)
 
     def __reduce__(self) -> str | tuple:
         """By name, as functions are pickled and copied; else the function, to be compiled anew."""
@@ -130,41 +123,9 @@ class Compiled(Inspected):
             return getattr, (owner, self._attribute)
         if getattr(sys.modules.get(self.__module__), self.__name__, None) is self:
             return self.__name__
-        return _compiled, (self.function, tuple(self.static), self.target)
+        return _compiled, (self.function, tuple(self.parameters.static), self.target)
 
     # -- finding the program -------------------------------------------------------------------
-
-    def _fixed(self, args: tuple, kwargs: dict[str, Any]) -> frozenset[int]:
-        """The numbers of the arguments that are built into the program; keywords come last."""
-        if not self.static:
-            return frozenset()
-        named = [i for i, name in enumerate(kwargs, len(args)) if name in self._static_names]
-        return frozenset([*(n for n in self.static if n < len(args)), *named])
-
-    def _sorted(
-        self, args: tuple, kwargs: dict[str, Any], leaves: list[Any], structure: Structure
-    ) -> tuple[list[tuple[int, Any]], Any]:
-        """The leaves that are inputs, with their places, and the key of the program."""
-        static = self._fixed(args, kwargs)
-        fixed: set[int] = set()
-        place = 0
-        for number, arg in enumerate((*args, *kwargs.values()) if static else ()):
-            count = len(flatten(arg)[0])
-            if number in static:
-                fixed |= set(range(place, place + count))
-            place += count
-        dynamic: list[tuple[int, Any]] = []
-        kinds: list[Any] = []
-        for i, x in enumerate(leaves):
-            if i in fixed or not isinstance(x, (Tensor, np.ndarray, np.generic, *NUMBERS)):
-                kinds.append((type(x), _hashable(x)))
-            elif isinstance(x, (Tensor, np.ndarray, np.generic)):
-                dynamic.append((i, x))
-                kinds.append((x.dtype, x.shape))
-            else:
-                dynamic.append((i, x))
-                kinds.append(type(x))
-        return dynamic, (structure, tuple(kinds), modes.grad)
 
     def _find(self, key: Any) -> Variant | None:
         variant = self._holding(key)
@@ -176,23 +137,22 @@ class Compiled(Inspected):
 
     # -- making it -----------------------------------------------------------------------------
 
-    def _compile(
-        self, key: Any, leaves: list[Any], structure: Structure, dynamic: list[tuple[int, Any]]
-    ) -> Variant:
+    def _compile(self, given: Given) -> Variant:
         with self._lock:
-            found = self._find(key)  # another thread may have been faster
+            found = self._find(given.key)  # another thread may have been faster
             if found is not None:
                 return found
             self._misses += 1
-            numbers = bool(dynamic) and all(type(x) in NUMBERS for _, x in dynamic)
-            stand_ins = {i: stand_in(x, numbers) for i, x in dynamic}
-            filled = [stand_ins.get(i, x) for i, x in enumerate(leaves)]
+            inputs = given.inputs
+            numbers = bool(inputs) and all(type(x) in NUMBERS for _, x in inputs)
+            stand_ins = {i: stand_in(x, numbers) for i, x in inputs}
+            filled = [stand_ins.get(i, x) for i, x in enumerate(given.leaves)]
 
             def run() -> Any:
-                args, kwargs = unflatten(structure, filled)
+                args, kwargs = unflatten(given.structure, filled)
                 return self.function(*args, **kwargs)
 
-            reads = Reads.of(self.function, [x for i, x in enumerate(leaves) if i not in stand_ins])
+            reads = Reads.of(self.function, given.built_in)
             captured = capture(run, list(stand_ins.values()), _tensors, lift_region)
             region = optimize(captured.region)
             result_leaves, result_structure = flatten(captured.result)
@@ -208,7 +168,7 @@ class Compiled(Inspected):
                 [(x, consumed(x, self.__name__)) for x in captured.used_up],
                 changes.count,
             )
-            self._keep(key, variant)
+            self._keep(given.key, variant)
             return variant
 
     def _program(self, captured: Captured, region: Region) -> Any:
@@ -246,7 +206,7 @@ class Compiled(Inspected):
 
     def _run(self, variant: Variant, inputs: list[Any]) -> Any:
         captured = variant.captured
-        arrays: list[Any] = [given(x, n) for x, n in zip(inputs, captured.region.inputs)]
+        arrays: list[Any] = [value_of(x, n) for x, n in zip(inputs, captured.region.inputs)]
         arrays += [s.value() for s in captured.state]
         for s in captured.written:
             value = s.value()
@@ -296,73 +256,6 @@ class Compiled(Inspected):
             native.point(self, native_entry(native), plan.address)
             del before  # native code could look there until now
 
-    def map(self, *xs: Any, progress: Callable[[int], object] | None = None, every: int = 1) -> Any:
-        """The results of a call for each row of the arguments, stacked.
-
-        progress  is told the number of calls done, after every `every` calls
-
-        Most calls are done by one native loop, which lets Python look after other things 20 times
-        a second.  An error or Ctrl-C leaves the state as it was after the last call that ended.
-        """
-        arrays = [np.ascontiguousarray(as_tensor(x).numpy()) for x in xs]
-        sizes = {len(x) if x.ndim else -1 for x in arrays}
-        if len(sizes) != 1 or sizes == {-1}:
-            got = ", ".join(str(x.shape) for x in arrays) or "nothing"
-            raise ShapeError(f"{self.__name__}.map: got {got}; expected equally many rows")
-        if every < 1:
-            raise OptionError(f"{self.__name__}.map: got every={every}; expected at least 1")
-        count = sizes.pop()
-        if not count:
-            raise ShapeError(
-                f"{self.__name__}.map: got arguments without rows; expected at least one"
-            )
-        stack, chunk = Stack(count), Chunk()
-        try:
-            while stack.done < count:
-                row = tuple(Tensor(leaf(x[stack.done, ...])) for x in arrays)
-                stack.put(self(*row))
-                limit = count if progress is None else -(-stack.done // every) * every
-                self._rows(row, arrays, stack, min(limit, count) - stack.done, chunk)
-                if progress is not None and stack.done % every == 0:
-                    progress(stack.done)
-        except BaseException as error:
-            error.add_note(
-                f"{self.__name__}.map: stopped at row {stack.done} of {count}; no call is half done"
-            )
-            raise
-        return stack.result()
-
-    def _rows(
-        self, row: tuple, arrays: list[np.ndarray], stack: Stack, most: int, chunk: Chunk
-    ) -> None:
-        """Do calls for the next rows natively, if calls such as the last one can be."""
-        leaves, structure = flatten((row, {}))
-        call = Call(row, {}, self._fixed(row, {}))
-        if not most or call.fixed or modes.capture is not None:
-            return
-        variant = self._holding(self._sorted(row, {}, leaves, structure)[1])
-        if variant is None or variant.plan is None or not variant.plan.current(variant, call):
-            return
-        written = variant.captured.written
-        if any(np.may_share_memory(x, s.value()) for x in arrays for s in written):
-            return
-        values = [s.value() for s in variant.captured.state]
-        inputs = [*(x[stack.done :] for x in arrays), *values]
-        with variant.program.claimed():
-            chunk.begin()
-            rows = min(chunk.rows, most)
-            try:
-                done = variant.program.rows(inputs, stack.tensors(), len(values), rows)
-            finally:
-                for state in written:
-                    write_back(state, None)
-            stack.filled(done)
-            self._calls[0] += done
-            if done < rows:
-                variant.program.fail()
-            chunk.end(done)
-            variant.plan.renew(variant)
-
     def profile(self, *args: Any, repeat: int | None = None, **kwargs: Any) -> Any:
         """How long each kernel of a call with these arguments takes; print the result.
 
@@ -376,11 +269,10 @@ class Compiled(Inspected):
                 f"{self.__name__}.profile: got target {self.target!r} and repeat={repeat}; expected"
                 " 'llvm' and at least 1"
             )
-        leaves, structure = flatten((args, kwargs))
-        dynamic, key = self._sorted(args, kwargs, leaves, structure)
-        variant = self._holding(key) or self._compile(key, leaves, structure, dynamic)
+        given = self.parameters.given(args, kwargs)
+        variant = self._holding(given.key) or self._compile(given)
         inputs = variant.captured.region.inputs
-        arrays: list[Any] = [given(x, n) for (_, x), n in zip(dynamic, inputs)]
+        arrays: list[Any] = [value_of(x, n) for (_, x), n in zip(given.inputs, inputs)]
         arrays += [s.value() for s in variant.captured.state]
         return native_profile(variant.program, arrays, repeat)
 
@@ -468,34 +360,11 @@ def native_entry(native: NativeType) -> int:
     return entry(native.offset + 8)
 
 
-# -- arguments and results -------------------------------------------------------------------------
+# -- pieces ----------------------------------------------------------------------------------------
 
 
 def _compiled(f: Callable[..., Any], static: tuple[int, ...], target: str) -> Compiled:
     return compile(f, static_argnums=static, target=target)
-
-
-def _names_of(f: Callable[..., Any], numbers: frozenset[int]) -> frozenset[str]:
-    """The names of a function's parameters with these numbers, as far as they are known."""
-    if not numbers:
-        return frozenset()
-    try:
-        names = list(inspect.signature(f).parameters)
-    except (TypeError, ValueError):
-        return frozenset()
-    return frozenset(names[n] for n in numbers if n < len(names))
-
-
-def _tracked(dynamic: list[tuple[int, Any]]) -> bool:
-    return modes.grad and any(isinstance(x, Tensor) and x.requires_grad for _, x in dynamic)
-
-
-def _hashable(x: Any) -> Any:
-    try:
-        hash(x)
-    except TypeError:
-        return id(x)
-    return x
 
 
 def _tensors(result: Any) -> list[Tensor]:

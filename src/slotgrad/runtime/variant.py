@@ -119,7 +119,7 @@ def stand_in(x: Any, numbers: bool) -> Tensor:
     return placeholder(TensorType(x.shape, as_dtype(x.dtype)))
 
 
-def given(x: Any, node: Node) -> np.ndarray:
+def value_of(x: Any, node: Node) -> np.ndarray:
     """The array for an argument that `node` stands for."""
     if isinstance(x, Tensor):
         return x._value("a compiled function")
