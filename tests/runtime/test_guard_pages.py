@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import slotgrad as sg
+from slotgrad.config import MAX_THREADS
 from slotgrad.graph.apply import apply
 from slotgrad.ops.declare import ACCEPTS, RECORDS
 from slotgrad.runtime import program, threads
@@ -65,8 +66,7 @@ class Guarded(program.Program):
         Guarded.made += 1
 
     def writer(self) -> llvm.Writer:
-        self.written_by = llvm.Writer(self.kernels, HOSTS[self.machine])
-        return self.written_by
+        return llvm.Writer(self.kernels, HOSTS[self.machine])
 
     def run(self, arrays: Any) -> list[np.ndarray | None]:
         threads.start()
@@ -90,8 +90,9 @@ class Guarded(program.Program):
                 value = values.get(buffer, buffer.value)
                 if value is not None:
                     kept[-1][...] = value.reshape(-1)
-        scratch = self.written_by._scratch_of_a_thread * sg.get_num_threads()
-        kept.append(guarded(scratch, border))
+        shared = "slotgrad_parallel" in self.library.text
+        scratch = len(self._scratch) // MAX_THREADS * sg.get_num_threads()
+        kept.append(guarded(scratch if shared else len(self._scratch), border))
         self.table[program.SCRATCH] = kept[-1].ctypes.data
         self.enter_aliases()
         if self._native(self.table.buffer_info()[0]):

@@ -13,7 +13,7 @@ import pytest
 from slotgrad.errors import InternalError
 from slotgrad.runtime import cache as disk
 from slotgrad.runtime.host import Host, host
-from slotgrad.runtime.llvm import compile_text
+from slotgrad.runtime.llvm import compile_text, compiled
 
 
 @pytest.fixture(autouse=True)
@@ -56,14 +56,16 @@ def test_narrower_code_for_this_processor_runs():
     assert run(compile_text(constant(104), host=narrow)) == 104
 
 
-def test_a_function_of_libm():
-    text = """declare double @cbrt(double)
+ROOT = """declare double @cbrt(double)
 define double @root(double %x) {
   %y = call double @cbrt(double %x)
   ret double %y
 }
 """
-    assert run(compile_text(text), "root", 27.0, kind=ctypes.c_double) == pytest.approx(3)
+
+
+def test_a_function_of_libm():
+    assert run(compile_text(ROOT), "root", 27.0, kind=ctypes.c_double) == pytest.approx(3)
 
 
 def test_a_missing_function_is_an_error_not_the_end():
@@ -124,6 +126,25 @@ def test_threads():
         assert list(pool.map(work, range(40))) == [200 + i % 10 for i in range(40)]
 
 
+def test_equal_facts_are_written_once():
+    written = []
+
+    def write():
+        written.append(constant(107))
+        return written[-1]
+
+    library = compiled(write, "107")
+    assert run(library) == 107 and library.text == constant(107)
+    assert compiled(write, "107") is library and len(written) == 1
+    assert compiled(write, "the same by another name") is not library
+
+
+def test_facts_are_no_text():
+    """Neither stands for the other, whatever is in them."""
+    library = compiled(lambda: constant(108), constant(109))
+    assert run(library) == 108 and run(compile_text(constant(109))) == 109
+
+
 CHILD = """
 import ctypes
 from slotgrad.runtime.llvm import compile_text
@@ -146,6 +167,23 @@ def test_objects_are_found_on_disk():
     entry.write_bytes(entry.read_bytes()[:-1])
     assert child() == "106 False"
     assert child() == "106 True"
+
+
+FINDER = """
+import ctypes, sys
+from slotgrad.runtime.llvm import compiled
+library = compiled(lambda: "text", sys.argv[1])
+print(ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(library.address("root"))(27.0))
+print(library.text)
+"""
+
+
+def test_what_is_on_disk_is_not_written():
+    """It needs nothing but the object, which names the functions from outside."""
+    compiled(lambda: ROOT, "a root")
+    command = [sys.executable, "-c", FINDER, "a root"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert float(found[0]) == pytest.approx(3) and found[1] == "text"
 
 
 def test_two_processes_compile_the_same():

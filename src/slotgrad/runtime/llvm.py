@@ -19,6 +19,7 @@ import ctypes
 import os
 import re
 import threading
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -43,15 +44,16 @@ _provided: dict[str, int] = {}  # addresses of our own functions that texts may 
 
 
 class Library:
-    """The functions of one text, compiled.  Made by `compile_text`; lives with the process.
+    """The functions of one text, compiled.  Made by `compiled`; lives with the process.
 
-    text    the LLVM text
     size    bytes of the object
     cached  whether the object came from the disk
     """
 
-    def __init__(self, text: str, key: str, machine: Host, code: bytes, cached: bool) -> None:
-        self.text = text
+    def __init__(
+        self, write: Callable[[], str], key: str, machine: Host, code: bytes, cached: bool
+    ) -> None:
+        self._write = write
         self.host = machine
         self.size = len(code)
         self.cached = cached
@@ -62,6 +64,11 @@ class Library:
             self._reference = llvm.ObjectFileRef.from_data(code)
             _engine().add_object_file(self._reference)
             _engine().finalize_object()
+
+    @property
+    def text(self) -> str:
+        """The LLVM text."""
+        return self._write()
 
     def address(self, name: str) -> int:
         """Where a function starts."""
@@ -82,39 +89,54 @@ class Library:
 
 
 def compile_text(text: str, *, host: Host | None = None) -> Library:
-    """The functions that LLVM text defines, compiled and loaded.
+    """The functions that LLVM text defines; see `compiled`."""
+    return compiled(lambda: text, host=host)
 
-    host    another machine to compile for: the library then cannot run, only show its assembly
+
+def compiled(
+    write: Callable[[], str], facts: str | None = None, *, host: Host | None = None
+) -> Library:
+    """The functions that the LLVM text which `write` returns defines, compiled and loaded.
+
+    facts  what the text depends on, so that it is written only if it was never compiled: equal
+           facts, equal texts; None: the text itself
+    host   another machine to compile for: the library then cannot run, only show its assembly
 
     Functions that the text declares must have been provided, or exist in this process or in the C
     mathematics library.
-    The same text gives the same library.  Raises InternalError, with the offending line, for
+    The same facts give the same library.  Raises InternalError, with the offending line, for
     text that LLVM refuses; running such text would end the process.
     """
     machine = host or this_host()
-    key = disk.key(
-        text, machine.triple, machine.name, machine.features, llvmlite.__version__, f"opt {_OPT}"
-    )
+    write = cache(write)
+    source = ("facts", facts) if facts is not None else ("text", write())
+    key = disk.key(*source, *machine.processor, llvmlite.__version__, f"opt {_OPT}")
     with _lock:
         if key in _libraries:
             return _libraries[key]
-        if _runs_here(machine):
-            _provide(_DECLARED.findall(text))
         stored = disk.default().load(key)
-        code = stored
-        if code is None:
-            code = _machine(machine).emit_object(_parse(text, key, machine))
-            disk.default().store(key, code)
-        library = _libraries[key] = Library(text, key, machine, code, stored is not None)
+        content = _compiled(write(), key, machine) if stored is None else stored
+        needs, code = content.split(b"\n", 1)
+        if _runs_here(machine):
+            _provide(needs.decode().split())
+        if stored is None:
+            disk.default().store(key, content)
+        library = _libraries[key] = Library(write, key, machine, code, stored is not None)
         return library
 
 
-# -- text to module ------------------------------------------------------------------------------
+# -- text to object ------------------------------------------------------------------------------
+
+
+def _compiled(text: str, key: str, machine: Host) -> bytes:
+    """A line with the names of the functions that the text needs, then the object."""
+    needs = [name for name in _DECLARED.findall(text) if not name.startswith("llvm.")]
+    code = _machine(machine).emit_object(_parse(text, key, machine))
+    return " ".join(needs).encode() + b"\n" + code
 
 
 def _parse(text: str, key: str, machine: Host) -> Any:
     """The verified module, its functions renamed to what they are called in the engine."""
-    _initialize()
     try:
         module = llvm.parse_assembly(text, context=llvm.create_context())
     except RuntimeError as error:
@@ -182,8 +204,6 @@ def provide(name: str, address: int) -> None:
 def _provide(names: list[str]) -> None:
     """Tell LLVM the addresses of functions; a missing one would end the process at linking."""
     for name in names:
-        if name.startswith("llvm."):
-            continue
         if name in _provided:
             llvm.add_symbol(name, _provided[name])
             continue
@@ -200,9 +220,13 @@ def _provide(names: list[str]) -> None:
 
 
 @cache
-def _initialize() -> None:
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
+def _initialize(here: bool) -> None:
+    if here:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+    else:  # takes a millisecond
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
 
 
 def _runs_here(machine: Host) -> bool:
@@ -210,8 +234,8 @@ def _runs_here(machine: Host) -> bool:
 
 
 def _new_machine(machine: Host) -> Any:
-    _initialize()
     here = _runs_here(machine)
+    _initialize(here)
     return llvm.Target.from_triple(machine.triple).create_target_machine(
         cpu=machine.name,
         features=machine.features,

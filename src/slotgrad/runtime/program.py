@@ -40,7 +40,7 @@ from ..tensor import Tensor
 from . import threads
 from .host import host
 from .layout import address_of
-from .llvm import compile_text
+from .llvm import compile_text, compiled
 
 BUSY, WANTED, EMPTY = range(3)
 LONG = 20e-6  # seconds; programs that take longer let other Python threads run meanwhile
@@ -84,6 +84,7 @@ end:
 """
 
 _HostFunction = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64)
+_Scratch = ctypes.CFUNCTYPE(ctypes.c_int64)
 _Native = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
 _Rows = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 3, *[ctypes.c_int64] * 2)
 
@@ -122,8 +123,9 @@ class Program:
                 self.table[self.place[b]] = address_of(self._arena) + b.offset
         writer = self.writer()
         threads.start()
-        self.library = compile_text(writer.program())
-        self._scratch = aligned_empty((writer.scratch,), np.uint8)
+        self.library = compiled(writer.program, writer.facts())
+        scratch = _Scratch(self.library.address("scratch"))()
+        self._scratch = aligned_empty((scratch,), np.uint8)
         self.table[SCRATCH] = address_of(self._scratch)
         self._host = _HostFunction(self._host_call)
         self.table[HOST] = ctypes.cast(self._host, ctypes.c_void_p).value or 0
