@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from .config import capturing
 from .errors import CaptureError, describe_site, user_site
@@ -275,13 +277,22 @@ def capture(
 
 def _refuse_aliases(states: list[State]) -> None:
     """Two states in one memory, one of them written, would not see each other's changes."""
-    values = [(s, v) for s in states if (v := s.value()) is not None]
-    for s, v in values:
-        if s.new is None:
-            continue
-        for other, w in values:
-            if other is not s and np.may_share_memory(v, w):
-                raise CaptureError(
-                    f"the captured function writes to {s}, whose memory"
-                    f" {other} shares; use one of them only, or a copy: x.clone()"
-                )
+    values = [(s, v) for s in states if (v := s.value()) is not None and v.size]
+    places = [(*byte_bounds(v), s) for s, v in values]
+    furthest: tuple[int, Any] = 0, None  # where the ones before end, and the one that ends last
+    written = furthest
+    for begin, end, s in sorted(places, key=itemgetter(0)):
+        if begin < written[0]:
+            raise _shared(written[1], s)
+        if s.new is not None:
+            if begin < furthest[0]:
+                raise _shared(s, furthest[1])
+            written = max(written, (end, s), key=itemgetter(0))
+        furthest = max(furthest, (end, s), key=itemgetter(0))
+
+
+def _shared(written: Any, other: Any) -> CaptureError:
+    return CaptureError(
+        f"the captured function writes to {written}, whose memory {other} shares; use one of them"
+        " only, or a copy: x.clone()"
+    )

@@ -18,6 +18,7 @@ from slotgrad.kernel.form import Unknown, form
 from slotgrad.kernel.indexed import Indexed
 from slotgrad.kernel.ir import Buffer, HostCall, Loop, View, whole
 from slotgrad.ops.declare import RECORDS
+from slotgrad.ops.gather import scatter
 from slotgrad.passes.pipeline import optimize
 
 X = TensorType((6, 8), np.dtype(np.float32))
@@ -94,6 +95,16 @@ def test_buffers_are_not_told_apart_but_which_are_the_same():
     assert copy(a, b)[1] == [a.buffer, b.buffer, c.buffer]
 
 
+def test_constant_indices_in_a_line_are_told():
+    """Their code adds strides; that of others reads them, whatever they are."""
+
+    def rows(*numbers):
+        return forms(lambda x: x[np.array(numbers)], X)
+
+    assert len({str(rows(*numbers)) for numbers in [(0, 1), (1, 2), (0, 2)]}) == 3
+    assert rows(0, 1, 3) == rows(5, 1, 1)
+
+
 def test_an_alias_is_told():
     """Whether a scatter copies first depends on it."""
     *_, scatter = statements(lambda x, i, v: sg.scatter_add(x, i, v), PLACES, PLACES, PLACES)
@@ -105,7 +116,8 @@ def test_an_alias_is_told():
 # -- statements by index ---------------------------------------------------------------------------
 
 PROGRAMS = [
-    (lambda x, i, v: sg.scatter_add(x, i, v), PLACES, PLACES, PLACES),
+    (lambda x, i, v: scatter(x, v, (i,), (0,), "add"), X, PLACES, TensorType((5, 8), X.dtype)),
+    (lambda x, i: x[i], X, PLACES),
     (lambda x: sg.argmax(x, axis=1), X),
     (lambda x: sg.cumsum(x, axis=1), X),
     (lambda x: sg.argsort(x, axis=1), X),
@@ -121,7 +133,7 @@ def changed(value):
         return type(value)(map(changed, value))
     if isinstance(value, str):
         return {"max": "min", "min": "max", "set": "add", "add": "set"}[value]
-    return not value
+    return value + 1 if type(value) is int else not value
 
 
 @pytest.mark.parametrize("kind", get_args(Indexed))

@@ -203,9 +203,10 @@ class _Builder:
             else:
                 found[number] = self.copy(view, self.buffer(node.type, "output", index=number))
         late: list[tuple[View, View]] = []
+        uses = _Uses(self.statements)
         for number, view in pending:
             target = found[number] = self.views[self.region.inputs[self.written[number]]]
-            if self.may_write_at_once(view, target):
+            if _may_write_at_once(view, target, uses):
                 view.buffer.alias = target.buffer
             else:
                 late.append((view, target))
@@ -213,21 +214,35 @@ class _Builder:
             self.copy(view, target)
         return [found[number] for number in range(len(self.region.outputs))]
 
-    def may_write_at_once(self, view: View, target: View) -> bool:
-        """Whether the statement that makes a value may overwrite the input it goes to.
 
-        Nobody may read the input's old value later, and nothing that could fail may follow: a
-        failed call leaves the inputs as they were.
-        """
-        if not _owns(view):
-            return False
-        first = next(i for i, s in enumerate(self.statements) if view.buffer in _written(s))
-        maker, *later = self.statements[first:]
-        if any(s.fails or target.buffer in _read(s) for s in later):
-            return False
-        if any(view.buffer in _written(s) for s in later):
-            return False
-        return _reads_in_place(maker, view.buffer, target.buffer)
+class _Uses:
+    """Which statements read and write a buffer, and the last one that may fail, by number."""
+
+    def __init__(self, statements: list[Statement]) -> None:
+        self.statements = statements
+        self.last_failing = -1
+        self.last_read: dict[Buffer, int] = {}
+        self.writes: dict[Buffer, list[int]] = {}
+        for number, statement in enumerate(statements):
+            if statement.fails:
+                self.last_failing = number
+            self.last_read |= {v.buffer: number for v in statement.reads}
+            for buffer in {v.buffer for v in statement.writes}:
+                self.writes.setdefault(buffer, []).append(number)
+
+
+def _may_write_at_once(view: View, target: View, uses: _Uses) -> bool:
+    """Whether the statement that makes a value may overwrite the input it goes to.
+
+    Nobody may read the input's old value later, and nothing that could fail may follow: a failed
+    call leaves the inputs as they were.
+    """
+    if not _owns(view):
+        return False
+    made, *again = uses.writes[view.buffer]
+    if again or max(uses.last_failing, uses.last_read.get(target.buffer, -1)) > made:
+        return False
+    return _reads_in_place(uses.statements[made], view.buffer, target.buffer)
 
 
 def _reads_in_place(maker: Statement, made: Buffer, target: Buffer) -> bool:
@@ -250,11 +265,3 @@ def _owns(view: View) -> bool:
     buffer = view.buffer
     free = buffer.role == "arena" and buffer.alias is None
     return free and view.contiguous and view.offset == 0 and math.prod(view.shape) == buffer.size
-
-
-def _written(statement: Statement) -> set[Buffer]:
-    return {v.buffer for v in statement.writes}
-
-
-def _read(statement: Statement) -> set[Buffer]:
-    return {v.buffer for v in statement.reads}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.node import Node, TensorType
+from .indexed import Gather, Scatter
 from .ir import Buffer, HostCall, Loop, Product, Statement, View
 
 PACKAGE = __name__.partition(".")[0]
@@ -54,7 +55,10 @@ class _Form:
         if isinstance(x, np.dtype):
             return _name(x)
         if is_dataclass(x):
-            return kind.__name__, *(self.of(getattr(x, name)) for name in _fields(kind))
+            parts = [self.of(getattr(x, name)) for name in _fields(kind)]
+            if isinstance(x, (Gather, Scatter)):  # that constant indices are in a line
+                parts.append(self.of(x.walked))
+            return kind.__name__, *parts
         raise Unknown(f"{kind.__name__} in a statement")
 
     def buffer(self, buffer: Buffer) -> Any:
