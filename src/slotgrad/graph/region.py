@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..errors import InternalError
 from .node import NO_ATTRS, Node, ancestors
@@ -19,7 +20,7 @@ class Region:
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
 
-    @property
+    @cached_property
     def nodes(self) -> list[Node]:
         """What the outputs depend on, inputs before their users."""
         return ancestors(self.outputs)
@@ -63,6 +64,8 @@ def rewrite(region: Region, rule: Callable[[Node, Node], Node | None]) -> Region
         changed = changed or inputs != node.inputs
         kept = copied(node, inputs) if changed and node.op is not None else node
         new[node] = rule(kept, node) or kept
+    if all(node is found for node, found in new.items()):
+        return region
     return Region(region.inputs, tuple(new[n] for n in region.outputs))
 
 

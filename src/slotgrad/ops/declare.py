@@ -161,6 +161,8 @@ def normalize_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
 
 def broadcast_shapes(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     """The common shape under NumPy's broadcasting rule, or ShapeError naming all of them."""
+    if len(different := {*shapes} - {()}) <= 1:
+        return next(iter(different), ())
     try:
         return np.broadcast_shapes(*shapes)
     except ValueError:

@@ -12,7 +12,7 @@ from ..graph.region import Region, rewrite
 
 def inline(region: Region) -> Region:
     """The region with the results themselves in the place of such nodes."""
-    return rewrite(region, _rule)
+    return rewrite(region, _rule) if any(map(_is_inlined, region.nodes)) else region
 
 
 def _rule(node: Node, before: Node) -> Node | None:

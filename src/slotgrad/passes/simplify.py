@@ -32,6 +32,8 @@ def _turned_products(region: Region) -> Region:
 
     Only where nobody else wants a @ b, which would be computed twice.
     """
+    if not any(map(_swaps_last_two, region.nodes)):
+        return region
     users = Counter(i for node in region.nodes for i in node.inputs)
     users.update(region.outputs)
 

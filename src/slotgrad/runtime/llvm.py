@@ -260,4 +260,7 @@ def _engine() -> Any:
     It owns its target machine: using that after the engine is gone would crash, and so would
     collecting it, hence a machine of its own.
     """
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _new_machine(this_host()))
+    module = llvm.parse_assembly("")
+    engine = llvm.create_mcjit_compiler(module, _new_machine(this_host()))
+    engine.remove_module(module)  # it would be compiled, though empty, which takes a millisecond
+    return engine
