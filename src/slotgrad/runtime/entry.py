@@ -384,7 +384,7 @@ no:
 }
 """
 
-_AT = re.compile(r"^  (%[\w.]+) = (\w+) (%[\w.]+) at (\w+)$", re.MULTILINE)
+_AT = r"(?m)^  (%[\w.]+) = (\w+) (%[\w.]+) at (\w+)$"
 
 
 @cache
@@ -408,7 +408,7 @@ def _text(found: Layout, offset: int) -> str:
         place = f"getelementptr i8, ptr {base}, i64 {offsets.get(at, at)}"
         return f"  {name}.from = {place}\n  {name} = load {type}, ptr {name}.from"
 
-    text = _AT.sub(loaded, _TEXT + LAUNCH)
+    text = re.sub(_AT, loaded, _TEXT + LAUNCH)
     numbers = {name: i for names in (CHECKS, RESULTS) for i, name in enumerate(names)}
     places = {"items": found.items, "number": found.number}
     known = numbers | words | places

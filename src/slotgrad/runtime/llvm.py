@@ -185,14 +185,11 @@ _C_LIBRARIES = (None, "libm.so.6", "libSystem.dylib", "ucrtbase", "libm.so")
 
 
 @cache
-def _c_libraries() -> tuple[ctypes.CDLL, ...]:
-    found = []
-    for name in _C_LIBRARIES:
-        try:
-            found.append(ctypes.CDLL(name))
-        except (OSError, TypeError):  # Windows has no library of the process
-            continue
-    return tuple(found)
+def _c_library(name: str | None) -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(name)
+    except (OSError, TypeError):  # Windows has no library of the process
+        return None
 
 
 def provide(name: str, address: int) -> None:
@@ -207,7 +204,7 @@ def _provide(names: list[str]) -> None:
         if name in _provided:
             llvm.add_symbol(name, _provided[name])
             continue
-        for library in _c_libraries():
+        for library in map(_c_library, _C_LIBRARIES):
             function = getattr(library, name, None)
             if function is not None:
                 llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
