@@ -37,8 +37,8 @@ LAYERS = [
 ]
 # inside a layer: what a package may not import
 FORBIDDEN = [("ops", "autodiff"), ("graph.node", "tensor"), ("nn", "optim"), ("nn", "io")]
-# load LLVM, so they are imported when something is compiled
-LATE = {"runtime.program", "runtime.plan", "runtime.profile"}
+# load LLVM, or write its text, so they are imported when something is compiled
+LATE = {"runtime.program", "runtime.plan", "runtime.profile", "targets.llvm"}
 HEAVY = ("llvmlite", "typer", "rich", "matplotlib", "scipy", "sklearn", "PIL")
 
 

@@ -28,7 +28,7 @@ import llvmlite.binding as llvm
 
 from ..errors import InternalError
 from . import cache as disk
-from .host import Host, host as this_host
+from .host import Host, host
 
 _OPT = 2  # of code generation; 1 to 3 give the same speed, 0 code twice as slow
 _DECLARED = re.compile(r"^declare [^\n]*?@([\w.$]+)\(", re.MULTILINE)
@@ -50,88 +50,77 @@ class Library:
     cached  whether the object came from the disk
     """
 
-    def __init__(
-        self, write: Callable[[], str], key: str, machine: Host, code: bytes, cached: bool
-    ) -> None:
-        self._write = write
-        self.host = machine
+    def __init__(self, key: str, code: bytes, cached: bool) -> None:
         self.size = len(code)
         self.cached = cached
         self._key = key
-        self._reference = None
-        if _runs_here(machine):
-            # The reference owns the memory that the engine reads.
-            self._reference = llvm.ObjectFileRef.from_data(code)
-            _engine().add_object_file(self._reference)
-            _engine().finalize_object()
-
-    @property
-    def text(self) -> str:
-        """The LLVM text."""
-        return self._write()
+        # The reference owns the memory that the engine reads.
+        self._reference = llvm.ObjectFileRef.from_data(code)
+        _engine().add_object_file(self._reference)
+        _engine().finalize_object()
 
     def address(self, name: str) -> int:
         """Where a function starts."""
-        if self._reference is None:
-            raise InternalError(
-                f"compile: {name} was compiled for {self.host.name}, not to run here"
-            )
         with _lock:
             found = _engine().get_function_address(_symbol(name, self._key))
         if not found:
             raise InternalError(f"compile: the text defines no function @{name}")
         return found
 
-    def assembly(self) -> str:
-        """The machine code as text; compiled anew, since objects do not keep it."""
-        with _lock:
-            return _machine(self.host).emit_assembly(_parse(self.text, self._key, self.host))
 
-
-def compile_text(text: str, *, host: Host | None = None) -> Library:
+def compile_text(text: str) -> Library:
     """The functions that LLVM text defines; see `compiled`."""
-    return compiled(lambda: text, host=host)
+    return compiled(lambda: text)
 
 
-def compiled(
-    write: Callable[[], str], facts: str | None = None, *, host: Host | None = None
-) -> Library:
+def compiled(write: Callable[[], str], facts: str | None = None) -> Library:
     """The functions that the LLVM text which `write` returns defines, compiled and loaded.
 
     facts  what the text depends on, so that it is written only if it was never compiled: equal
            facts, equal texts; None: the text itself
-    host   another machine to compile for: the library then cannot run, only show its assembly
 
     Functions that the text declares must have been provided, or exist in this process or in the C
     mathematics library.
     The same facts give the same library.  Raises InternalError, with the offending line, for
     text that LLVM refuses; running such text would end the process.
     """
-    machine = host or this_host()
-    write = cache(write)
-    source = ("facts", facts) if facts is not None else ("text", write())
-    key = disk.key(*source, *machine.processor, llvmlite.__version__, f"opt {_OPT}")
+    if facts is None:
+        text = write()
+        return _library(_key("text", text, host()), lambda: text)
+    return _library(_key("facts", facts, host()), write)
+
+
+def _library(key: str, write: Callable[[], str]) -> Library:
     with _lock:
         if key in _libraries:
             return _libraries[key]
         stored = disk.default().load(key)
-        content = _compiled(write(), key, machine) if stored is None else stored
+        content = _object(write(), key) if stored is None else stored
         needs, code = content.split(b"\n", 1)
-        if _runs_here(machine):
-            _provide(needs.decode().split())
+        _provide(needs.decode().split())
         if stored is None:
             disk.default().store(key, content)
-        library = _libraries[key] = Library(write, key, machine, code, stored is not None)
+        library = _libraries[key] = Library(key, code, stored is not None)
         return library
+
+
+def assembly(text: str, machine: Host) -> str:
+    """The machine code of LLVM text for a machine, to read."""
+    with _lock:
+        return _machine(machine).emit_assembly(_parse(text, _key("text", text, machine), machine))
+
+
+def _key(kind: str, source: str, machine: Host) -> str:
+    return disk.key(kind, source, *machine.processor, llvmlite.__version__, f"opt {_OPT}")
 
 
 # -- text to object ------------------------------------------------------------------------------
 
 
-def _compiled(text: str, key: str, machine: Host) -> bytes:
+def _object(text: str, key: str) -> bytes:
     """A line with the names of the functions that the text needs, then the object."""
     needs = [name for name in _DECLARED.findall(text) if not name.startswith("llvm.")]
-    code = _machine(machine).emit_object(_parse(text, key, machine))
+    code = _machine(host()).emit_object(_parse(text, key, host()))
     return " ".join(needs).encode() + b"\n" + code
 
 
@@ -227,7 +216,7 @@ def _initialize(here: bool) -> None:
 
 
 def _runs_here(machine: Host) -> bool:
-    return machine.processor == this_host().processor
+    return machine.processor == host().processor
 
 
 def _new_machine(machine: Host) -> Any:
@@ -258,6 +247,6 @@ def _engine() -> Any:
     collecting it, hence a machine of its own.
     """
     module = llvm.parse_assembly("")
-    engine = llvm.create_mcjit_compiler(module, _new_machine(this_host()))
+    engine = llvm.create_mcjit_compiler(module, _new_machine(host()))
     engine.remove_module(module)  # it would be compiled, though empty, which takes a millisecond
     return engine

@@ -1,7 +1,8 @@
 """A digest of the package's own sources, which stands for what they write.
 
 From equal facts equal sources write equal texts, so a text need not be written to find its object
-on disk.  May import config.
+on disk.  A text that depends on anything else, such as a constant that is changed while the process
+runs, must not be looked for in this way.  May import config.
 """
 
 from __future__ import annotations

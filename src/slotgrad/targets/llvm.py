@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..config import MAX_THREADS, get_num_threads
+from ..config import MAX_THREADS
 from ..kernel.form import Unknown, form
 from ..kernel.group import CHEAP
 from ..kernel.indexed import Check, Indexed
 from ..kernel.ir import Buffer, HostCall, Kernels, Loop, Product, Statement, View
 from ..memory import ALIGNMENT
 from ..runtime.host import Host
-from ..runtime.sources import sources
 from . import indexed
 from .epilogue import Epilogue
 from .gemm import Gemm, gemm_function, scratch_bytes, units
 from .gemm_plan import plan
 from .lanes import Module, stored
 from .loops import LoopWriter
-
-# What the table holds: the scratch, the function for host calls, the number of the statement that
-# failed, the buffers.
-SCRATCH, HOST, FAILED, BUFFERS = range(4)
+from .table import BUFFERS, FAILED, HOST
 
 WORTH_SHARING = 4e5  # operations: a few microseconds
 SHARES = 4  # portions for each thread: few, since what a thread has written is in its cache
@@ -61,31 +57,21 @@ class Kernel:
 
 
 class Writer:
-    """Writes the kernels of a program and `run`, which calls them, into one module."""
+    """Writes the kernels of a program and `run`, which calls them, into one module.
 
-    def __init__(self, kernels: Kernels, host: Host) -> None:
+    What it looks at beyond the forms of the statements, `Program.facts` must tell.
+    """
+
+    def __init__(self, kernels: Kernels, host: Host, threads: int) -> None:
         self.kernels = kernels
         self.host = host
-        self.threads = get_num_threads()
+        self.threads = threads
         self.module = Module(host)
         self.number = {b: i for i, b in enumerate(kernels.buffers)}
         self._scratch_of_a_thread = 0
         self._jobs: dict[str, str] = {}
         self._names: dict[str, str] = {}  # of the kernels, by their text
         self._written: dict[str, Any] = {}  # what tells of a kernel, by its statement's form
-
-    def facts(self) -> str | None:
-        """What the text depends on; None where only the text tells."""
-        known = sources()
-        if known is None:
-            return None
-        try:
-            forms = [form(statement) for statement in self.kernels.statements]
-        except Unknown:
-            return None
-        statements = [(told, [self.number[b] for b in buffers]) for told, buffers in forms]
-        machine = replace(self.host, cores=0)
-        return repr((type(self).__name__, known, machine, self.threads, statements))
 
     def program(self) -> str:
         """The text of `i32 run(ptr table)`, whose result is not 0 if a statement has failed.
