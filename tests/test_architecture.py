@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import slotgrad
+from slotgrad.runtime.sources import PARTS
 
 ROOT = Path(slotgrad.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -39,8 +40,8 @@ LAYERS = [
 ]
 # inside a layer: what a package may not import
 FORBIDDEN = [("ops", "autodiff"), ("graph.node", "tensor"), ("nn", "optim"), ("nn", "io")]
-# load LLVM, so they are imported when something is compiled
-LATE = {"runtime.program", "runtime.plan", "runtime.profile"}
+# load LLVM, or write its text, so they are imported when something is compiled
+LATE = {"runtime.program", "runtime.plan", "runtime.profile", "targets.llvm"}
 HEAVY = ("llvmlite", "typer", "rich", "matplotlib", "scipy", "sklearn", "PIL")
 
 
@@ -94,6 +95,16 @@ def test_no_import_cycle():
     while ready := {m for m in uses if m not in done and uses[m] - {m} <= done}:
         done |= ready
     assert not set(uses) - done
+
+
+def test_the_digest_of_sources_covers_what_writes_text():
+    uses = {module_of(p): imports_of(p) for p in FILES}
+    reached, new = set(), {"targets.llvm", "runtime.profile", "runtime.entry"}
+    while new:
+        reached |= new
+        new = {i for m in new for i in uses[m] & set(uses)} - reached
+    packages = {m.rpartition(".")[0] for m in reached}
+    assert packages <= set(PARTS)
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)

@@ -15,7 +15,7 @@ import pytest
 
 import slotgrad as sg
 from slotgrad.runtime.host import Host
-from slotgrad.runtime.llvm import compile_text
+from slotgrad.runtime.llvm import assembly
 from slotgrad.targets.llvm import Writer
 
 PAGE = Path(__file__).parents[1] / "docs" / "inside.md"
@@ -32,12 +32,12 @@ def listings() -> dict[str, str]:
     f = sg.compile(example)
     f(np.ones((3, 20), np.float32), np.ones(20, np.float32))
     kernels = f._inspected().program.kernels
-    text = Writer(kernels, HASWELL).program()
+    text = Writer(kernels, HASWELL, 1).program()
     return {
         "slots": f.code,
         "kernels": f.kernels,
         "llvm": text.strip(),
-        "assembly": readable(compile_text(text, host=HASWELL).assembly()),
+        "assembly": readable(assembly(text, HASWELL)),
     }
 
 

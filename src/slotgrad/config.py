@@ -7,6 +7,7 @@ import nothing but errors.
 import itertools
 import os
 import threading
+import time
 import warnings
 from array import array
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 
 from .errors import OptionError
 
+LOADED = time.time()  # sources that changed later are not those that run
 MAX_THREADS = 64  # each has scratch memory of its own
 USUAL, NO_GRAD, CAPTURING = range(3)  # what native code is told of a thread
 

@@ -55,8 +55,8 @@ class Inspected:
     @property
     def llvm(self) -> str:
         """The newest program's LLVM text; empty if nothing in it is native."""
-        library = getattr(self._inspected().program, "library", None)
-        return "" if library is None else library.text
+        program = self._inspected().program
+        return "" if isinstance(program, NumpyProgram) else program.text()
 
     @property
     def state(self) -> list[State]:

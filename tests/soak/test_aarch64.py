@@ -19,9 +19,10 @@ from slotgrad.kernel.memory import plan_memory
 from slotgrad.ops.declare import ACCEPTS, RECORDS
 from slotgrad.passes.pipeline import optimize
 from slotgrad.runtime.host import Host
-from slotgrad.runtime.llvm import compile_text
-from slotgrad.targets.llvm import BUFFERS, Writer
+from slotgrad.runtime.llvm import assembly
+from slotgrad.targets.llvm import Writer
 from slotgrad.targets.numpy import Program as Reference
+from slotgrad.targets.table import BUFFERS
 
 GCC, QEMU = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 ARM = Host("cortex-a72", has_fma=True, has_half=True, triple="aarch64-unknown-linux-gnu")
@@ -66,11 +67,11 @@ def same(f, arrays, folder):
     inputs = [placeholder(TensorType(a.shape, a.dtype)) for a in arrays]
     region = optimize(capture(lambda: f(*inputs), inputs, list).region)
     kernels = plan_memory(build(region, {}))
-    writer = Writer(kernels, ARM)
-    assembly = compile_text(writer.program(), host=ARM).assembly()
-    symbol = re.search(r"^(run\.\w+):", assembly, re.MULTILINE)
+    writer = Writer(kernels, ARM, 1)
+    code = assembly(writer.program(), ARM)
+    symbol = re.search(r"^(run\.\w+):", code, re.MULTILINE)
     assert symbol and BUFFERS == 3
-    (folder / "program.s").write_text(assembly)
+    (folder / "program.s").write_text(code)
     (folder / "main.c").write_text(MAIN.replace("SYMBOL", symbol[1]))
     sources = [folder / "main.c", folder / "program.s"]
     subprocess.run([GCC, "-O1", "-w", "-static", *sources, "-lm", "-o", folder / "a"], check=True)

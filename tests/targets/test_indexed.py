@@ -146,7 +146,7 @@ class Build:
                 lines.append(f"call void @k{i}({pointers})")
         body = "\n".join([*lines, "ret i32 0"])
         module.define("run", lambda: f"define i32 @run(ptr %t) {{\n{body}\n}}\n")
-        library = compile_text(module.text, host=self.host)
+        library = compile_text(module.text)
         places = [self.memory[b.place].ctypes.data for b in self.buffers]
         table = (ctypes.c_void_p * len(places))(*places)
         return ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(library.address("run"))(table)

@@ -73,7 +73,7 @@ def library(machine):
                 return getattr(k, name)(*xs)
 
             define_elementwise(module, f"{name}_{dtype}_", inputs, [dtype], body)
-    return compile_text(module.text, host=machine)
+    return compile_text(module.text)
 
 
 def call(name, *xs, machine="host"):

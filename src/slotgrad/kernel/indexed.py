@@ -166,6 +166,11 @@ class Gather(_Made):
     def reads(self) -> list[View]:
         return [self.x, *self.indices]
 
+    @property
+    def walked(self) -> tuple[View, list[Index]]:
+        """x as a loop over the elements of `out` walks it."""
+        return places(self.x, self.indices, self.axes)
+
     def __str__(self) -> str:
         return f"gather {self.out.shape} from {self.x.shape} at {_listed(self.axes)}"
 
@@ -184,6 +189,11 @@ class Scatter(_Made):
     @property
     def reads(self) -> list[View]:
         return [self.x, self.v, *self.indices]
+
+    @property
+    def walked(self) -> tuple[View, list[Index]]:
+        """out as a loop over the elements of `v` walks it."""
+        return places(self.out, self.indices, self.axes)
 
     @property
     def in_place(self) -> bool:

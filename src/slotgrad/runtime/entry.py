@@ -22,8 +22,9 @@ from functools import cache
 from ..errors import InternalError
 from .launch import LAUNCH, RESULTS
 from .layout import Layout, layout
-from .llvm import compile_text
+from .llvm import compiled
 from .program import BUSY, EMPTY, WANTED
+from .sources import sources
 
 # the words with which a plan begins
 PLAN = (
@@ -383,7 +384,7 @@ no:
 }
 """
 
-_AT = re.compile(r"^  (%[\w.]+) = (\w+) (%[\w.]+) at (\w+)$", re.MULTILINE)
+_AT = r"(?m)^  (%[\w.]+) = (\w+) (%[\w.]+) at (\w+)$"
 
 
 @cache
@@ -392,7 +393,9 @@ def entry(offset: int) -> int:
     found = layout()
     if found is None:
         raise InternalError("compile: there is no native entry on this Python")
-    return compile_text(_text(found, offset)).address("entry")
+    known = sources()
+    facts = None if known is None else repr(("entry", known, found, offset))
+    return compiled(lambda: _text(found, offset), facts).address("entry")
 
 
 def _text(found: Layout, offset: int) -> str:
@@ -405,7 +408,7 @@ def _text(found: Layout, offset: int) -> str:
         place = f"getelementptr i8, ptr {base}, i64 {offsets.get(at, at)}"
         return f"  {name}.from = {place}\n  {name} = load {type}, ptr {name}.from"
 
-    text = _AT.sub(loaded, _TEXT + LAUNCH)
+    text = re.sub(_AT, loaded, _TEXT + LAUNCH)
     numbers = {name: i for names in (CHECKS, RESULTS) for i, name in enumerate(names)}
     places = {"items": found.items, "number": found.number}
     known = numbers | words | places

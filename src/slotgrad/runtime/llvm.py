@@ -19,6 +19,7 @@ import ctypes
 import os
 import re
 import threading
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -27,7 +28,7 @@ import llvmlite.binding as llvm
 
 from ..errors import InternalError
 from . import cache as disk
-from .host import Host, host as this_host
+from .host import Host, host
 
 _OPT = 2  # of code generation; 1 to 3 give the same speed, 0 code twice as slow
 _DECLARED = re.compile(r"^declare [^\n]*?@([\w.$]+)\(", re.MULTILINE)
@@ -43,78 +44,88 @@ _provided: dict[str, int] = {}  # addresses of our own functions that texts may 
 
 
 class Library:
-    """The functions of one text, compiled.  Made by `compile_text`; lives with the process.
+    """The functions of one text, compiled.  Made by `compiled`; lives with the process.
 
-    text    the LLVM text
     size    bytes of the object
     cached  whether the object came from the disk
     """
 
-    def __init__(self, text: str, key: str, machine: Host, code: bytes, cached: bool) -> None:
-        self.text = text
-        self.host = machine
+    def __init__(self, key: str, code: bytes, cached: bool) -> None:
         self.size = len(code)
         self.cached = cached
         self._key = key
-        self._reference = None
-        if _runs_here(machine):
-            # The reference owns the memory that the engine reads.
-            self._reference = llvm.ObjectFileRef.from_data(code)
-            _engine().add_object_file(self._reference)
-            _engine().finalize_object()
+        # The reference owns the memory that the engine reads.
+        self._reference = llvm.ObjectFileRef.from_data(code)
+        _engine().add_object_file(self._reference)
+        _engine().finalize_object()
 
     def address(self, name: str) -> int:
         """Where a function starts."""
-        if self._reference is None:
-            raise InternalError(
-                f"compile: {name} was compiled for {self.host.name}, not to run here"
-            )
         with _lock:
             found = _engine().get_function_address(_symbol(name, self._key))
         if not found:
             raise InternalError(f"compile: the text defines no function @{name}")
         return found
 
-    def assembly(self) -> str:
-        """The machine code as text; compiled anew, since objects do not keep it."""
-        with _lock:
-            return _machine(self.host).emit_assembly(_parse(self.text, self._key, self.host))
+
+def compile_text(text: str) -> Library:
+    """The functions that LLVM text defines; see `compiled`."""
+    return compiled(lambda: text)
 
 
-def compile_text(text: str, *, host: Host | None = None) -> Library:
-    """The functions that LLVM text defines, compiled and loaded.
+def compiled(write: Callable[[], str], facts: str | None = None) -> Library:
+    """The functions that the LLVM text which `write` returns defines, compiled and loaded.
 
-    host    another machine to compile for: the library then cannot run, only show its assembly
+    facts  what the text depends on, so that it is written only if it was never compiled: equal
+           facts, equal texts; None: the text itself
 
     Functions that the text declares must have been provided, or exist in this process or in the C
     mathematics library.
-    The same text gives the same library.  Raises InternalError, with the offending line, for
+    The same facts give the same library.  Raises InternalError, with the offending line, for
     text that LLVM refuses; running such text would end the process.
     """
-    machine = host or this_host()
-    key = disk.key(
-        text, machine.triple, machine.name, machine.features, llvmlite.__version__, f"opt {_OPT}"
-    )
+    if facts is None:
+        text = write()
+        return _library(_key("text", text, host()), lambda: text)
+    return _library(_key("facts", facts, host()), write)
+
+
+def _library(key: str, write: Callable[[], str]) -> Library:
     with _lock:
         if key in _libraries:
             return _libraries[key]
-        if _runs_here(machine):
-            _provide(_DECLARED.findall(text))
         stored = disk.default().load(key)
-        code = stored
-        if code is None:
-            code = _machine(machine).emit_object(_parse(text, key, machine))
-            disk.default().store(key, code)
-        library = _libraries[key] = Library(text, key, machine, code, stored is not None)
+        content = _object(write(), key) if stored is None else stored
+        needs, code = content.split(b"\n", 1)
+        _provide(needs.decode().split())
+        if stored is None:
+            disk.default().store(key, content)
+        library = _libraries[key] = Library(key, code, stored is not None)
         return library
 
 
-# -- text to module ------------------------------------------------------------------------------
+def assembly(text: str, machine: Host) -> str:
+    """The machine code of LLVM text for a machine, to read."""
+    with _lock:
+        return _machine(machine).emit_assembly(_parse(text, _key("text", text, machine), machine))
+
+
+def _key(kind: str, source: str, machine: Host) -> str:
+    return disk.key(kind, source, *machine.processor, llvmlite.__version__, f"opt {_OPT}")
+
+
+# -- text to object ------------------------------------------------------------------------------
+
+
+def _object(text: str, key: str) -> bytes:
+    """A line with the names of the functions that the text needs, then the object."""
+    needs = [name for name in _DECLARED.findall(text) if not name.startswith("llvm.")]
+    code = _machine(host()).emit_object(_parse(text, key, host()))
+    return " ".join(needs).encode() + b"\n" + code
 
 
 def _parse(text: str, key: str, machine: Host) -> Any:
     """The verified module, its functions renamed to what they are called in the engine."""
-    _initialize()
     try:
         module = llvm.parse_assembly(text, context=llvm.create_context())
     except RuntimeError as error:
@@ -163,14 +174,11 @@ _C_LIBRARIES = (None, "libm.so.6", "libSystem.dylib", "ucrtbase", "libm.so")
 
 
 @cache
-def _c_libraries() -> tuple[ctypes.CDLL, ...]:
-    found = []
-    for name in _C_LIBRARIES:
-        try:
-            found.append(ctypes.CDLL(name))
-        except (OSError, TypeError):  # Windows has no library of the process
-            continue
-    return tuple(found)
+def _c_library(name: str | None) -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(name)
+    except (OSError, TypeError):  # Windows has no library of the process
+        return None
 
 
 def provide(name: str, address: int) -> None:
@@ -182,12 +190,10 @@ def provide(name: str, address: int) -> None:
 def _provide(names: list[str]) -> None:
     """Tell LLVM the addresses of functions; a missing one would end the process at linking."""
     for name in names:
-        if name.startswith("llvm."):
-            continue
         if name in _provided:
             llvm.add_symbol(name, _provided[name])
             continue
-        for library in _c_libraries():
+        for library in map(_c_library, _C_LIBRARIES):
             function = getattr(library, name, None)
             if function is not None:
                 llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
@@ -200,18 +206,22 @@ def _provide(names: list[str]) -> None:
 
 
 @cache
-def _initialize() -> None:
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
+def _initialize(here: bool) -> None:
+    if here:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+    else:  # takes a millisecond
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
 
 
 def _runs_here(machine: Host) -> bool:
-    return machine.processor == this_host().processor
+    return machine.processor == host().processor
 
 
 def _new_machine(machine: Host) -> Any:
-    _initialize()
     here = _runs_here(machine)
+    _initialize(here)
     return llvm.Target.from_triple(machine.triple).create_target_machine(
         cpu=machine.name,
         features=machine.features,
@@ -236,4 +246,7 @@ def _engine() -> Any:
     It owns its target machine: using that after the engine is gone would crash, and so would
     collecting it, hence a machine of its own.
     """
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), _new_machine(this_host()))
+    module = llvm.parse_assembly("")
+    engine = llvm.create_mcjit_compiler(module, _new_machine(host()))
+    engine.remove_module(module)  # it would be compiled, though empty, which takes a millisecond
+    return engine

@@ -16,9 +16,10 @@ import numpy as np
 
 from ..capture import capture, placeholder
 from ..graph.node import TensorType
+from ..graph.region import Region
 from ..kernel.ir import Loop, Product, Statement
-from ..targets.llvm import BUFFERS, Writer
-from .host import host
+from ..targets.llvm import Writer
+from ..targets.table import BUFFERS
 from .layout import address_of
 from .program import Program
 
@@ -55,10 +56,13 @@ class TimedProgram(Program):
 
     more_entries = 1
 
-    def writer(self) -> Writer:
+    def __init__(self, region: Region, written: dict[int, int] | None = None) -> None:
+        super().__init__(region, written)
         self._stamps = np.zeros((len(self.kernels.statements) + 2, 2), np.int64)
         self.table[BUFFERS + len(self.kernels.buffers)] = address_of(self._stamps)
-        return TimedWriter(self.kernels, host())
+
+    def text(self) -> str:
+        return TimedWriter(self.kernels, self.host, self.threads).program()
 
     def times(self) -> np.ndarray:
         """Seconds for each statement of the last call."""

@@ -21,26 +21,29 @@ import time
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..config import capturing
+from ..config import capturing, get_num_threads
 from ..errors import InternalError, UsageError
 from ..graph.apply import reapply
 from ..graph.node import leaf
 from ..graph.region import Region
 from ..kernel.build import build
+from ..kernel.form import Unknown, form
 from ..kernel.indexed import Check, failure
 from ..kernel.ir import Buffer, HostCall, Product, View
 from ..kernel.memory import plan_memory
 from ..memory import aligned_empty
-from ..targets.llvm import BUFFERS, FAILED, HOST, SCRATCH, Writer
+from ..targets.table import BUFFERS, FAILED, HOST, SCRATCH
 from ..tensor import Tensor
 from . import threads
-from .host import host
+from .host import Host, host
 from .layout import address_of
-from .llvm import compile_text
+from .llvm import compile_text, compiled
+from .sources import sources
 
 BUSY, WANTED, EMPTY = range(3)
 LONG = 20e-6  # seconds; programs that take longer let other Python threads run meanwhile
@@ -84,6 +87,7 @@ end:
 """
 
 _HostFunction = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64)
+_Scratch = ctypes.CFUNCTYPE(ctypes.c_int64)
 _Native = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)
 _Rows = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 3, *[ctypes.c_int64] * 2)
 
@@ -120,10 +124,11 @@ class Program:
                 self.table[self.place[b]] = address_of(self._constants[-1])
             elif b.role == "arena" and b.offset >= 0:
                 self.table[self.place[b]] = address_of(self._arena) + b.offset
-        writer = self.writer()
+        self.threads = get_num_threads()
         threads.start()
-        self.library = compile_text(writer.program())
-        self._scratch = aligned_empty((writer.scratch,), np.uint8)
+        self.library = compiled(self.text, self.facts())
+        scratch = _Scratch(self.library.address("scratch"))()
+        self._scratch = aligned_empty((scratch,), np.uint8)
         self.table[SCRATCH] = address_of(self._scratch)
         self._host = _HostFunction(self._host_call)
         self.table[HOST] = ctypes.cast(self._host, ctypes.c_void_p).value or 0
@@ -132,9 +137,30 @@ class Program:
         self._failure: BaseException | None = None
         self._lock = threading.RLock()
 
-    def writer(self) -> Writer:
-        """What writes the native code."""
-        return Writer(self.kernels, host())
+    @property
+    def host(self) -> Host:
+        """The machine that the native code is for."""
+        return host()
+
+    def facts(self) -> str | None:
+        """What the text of the native code depends on; None where only the text tells."""
+        known = sources()
+        if known is None:
+            return None
+        try:
+            forms = [form(statement) for statement in self.kernels.statements]
+        except Unknown:
+            return None
+        number = {b: i for i, b in enumerate(self.kernels.buffers)}
+        statements = [(told, [number[b] for b in buffers]) for told, buffers in forms]
+        machine = replace(self.host, cores=0)
+        return repr((type(self).__name__, known, machine, self.threads, statements))
+
+    def text(self) -> str:
+        """The LLVM text of the native code.  What writes it is loaded when it is first needed."""
+        from ..targets.llvm import Writer
+
+        return Writer(self.kernels, self.host, self.threads).program()
 
     @property
     def long(self) -> bool:

@@ -21,7 +21,6 @@ from ..kernel.indexed import (
     Scan,
     Scatter,
     Sort,
-    places,
 )
 from .along import arg_reduce, scan
 from .lanes import Module, Value, computed
@@ -67,7 +66,7 @@ def _check(s: Check, name: str, module: Module, number: Number) -> str:
 
 def _gather(s: Gather, name: str, module: Module, number: Number) -> str:
     """Rows where the last axis is one of x's own, single elements where it is of the indices."""
-    x, found = places(s.x, s.indices, s.axes)
+    x, found = s.walked
     shape, (x, out, *arrays) = merged(x.shape, [x, s.out, *(i.view for i in found)])
     found = [replace(i, view=v) for i, v in zip(found, arrays)]
     *outer, inner = shape or (1,)
@@ -93,7 +92,7 @@ def _varies(found: Sequence[Index]) -> bool:
 def _scatter(s: Scatter, name: str, module: Module, number: Number) -> str:
     """A copy of x unless out is x, then the elements or rows of v one after the other."""
     used, before = buffers(s), ""
-    out, found = places(s.out, s.indices, s.axes)
+    out, found = s.walked
     shape, (out, v, *arrays) = merged(out.shape, [out, s.v, *(i.view for i in found)])
     found = [replace(i, view=a) for i, a in zip(found, arrays)]
     single = _varies(found) or bool(shape and out.strides[-1] == 0)  # one place for many values

@@ -7,11 +7,13 @@ runtime and the writers of LLVM text.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from ..config import MAX_THREADS, get_num_threads
-from ..graph.node import Node
+from ..config import MAX_THREADS
+from ..kernel.form import Unknown, form
 from ..kernel.group import CHEAP
 from ..kernel.indexed import Check, Indexed
 from ..kernel.ir import Buffer, HostCall, Kernels, Loop, Product, Statement, View
@@ -23,10 +25,7 @@ from .gemm import Gemm, gemm_function, scratch_bytes, units
 from .gemm_plan import plan
 from .lanes import Module, stored
 from .loops import LoopWriter
-
-# What the table holds: the scratch, the function for host calls, the number of the statement that
-# failed, the buffers.
-SCRATCH, HOST, FAILED, BUFFERS = range(4)
+from .table import BUFFERS, FAILED, HOST
 
 WORTH_SHARING = 4e5  # operations: a few microseconds
 SHARES = 4  # portions for each thread: few, since what a thread has written is in its cache
@@ -56,39 +55,43 @@ class Kernel:
         """Whether it pays to call other threads to help."""
         return self.units > 1 and self.cost >= WORTH_SHARING
 
-    @property
-    def grain(self) -> int:
-        """Parts that a thread takes at a time."""
-        return max(1, self.units // (SHARES * get_num_threads()))
-
 
 class Writer:
-    """Writes the kernels of a program and `run`, which calls them, into one module."""
+    """Writes the kernels of a program and `run`, which calls them, into one module.
 
-    def __init__(self, kernels: Kernels, host: Host) -> None:
+    What it looks at beyond the forms of the statements, `Program.facts` must tell.
+    """
+
+    def __init__(self, kernels: Kernels, host: Host, threads: int) -> None:
         self.kernels = kernels
         self.host = host
+        self.threads = threads
         self.module = Module(host)
         self.number = {b: i for i, b in enumerate(kernels.buffers)}
         self._scratch_of_a_thread = 0
         self._jobs: dict[str, str] = {}
         self._names: dict[str, str] = {}  # of the kernels, by their text
-        self._loops: dict[tuple, tuple[str, int]] = {}  # name and units, by what is the same
+        self._written: dict[str, Any] = {}  # what tells of a kernel, by its statement's form
 
     def program(self) -> str:
-        """The text of `i32 run(ptr table)`, whose result is not 0 if a statement has failed."""
+        """The text of `i32 run(ptr table)`, whose result is not 0 if a statement has failed.
+
+        And of `i64 scratch()`, so that who finds the object need not ask the writer.
+        """
         lines: list[str] = []
         for number, statement in enumerate(self.kernels.statements):
             lines += self.statement(number, statement)
         body = "\n".join(f"  {line}" if line[-1] != ":" else line for line in [*lines, "ret i32 0"])
         for job, text in self._jobs.items():
             self.module.define(job, partial(_job_text, job, text, self._scratch_of_a_thread))
+        scratch = f"define i64 @scratch() {{\n  ret i64 {self.scratch}\n}}\n"
+        self.module.define("scratch", lambda: scratch)
         self.module.define("run", lambda: f"define i32 @run(ptr %table) {{\n{body}\n}}\n")
         return self.module.text
 
     @property
     def scratch(self) -> int:
-        """Bytes of scratch memory: a part for each thread."""
+        """Bytes of scratch memory, known when the text is: a part for each thread."""
         return self._scratch_of_a_thread * (MAX_THREADS if self._jobs else 1)
 
     def statement(self, number: int, statement: Statement) -> list[str]:
@@ -131,7 +134,8 @@ class Writer:
         ]
         self._jobs[job] = "\n  ".join([*lines, "ret void"])
         self.module.declare("void @slotgrad_parallel(ptr, ptr, i64, i64)")
-        arguments = f"ptr @{job}, ptr %table, i64 {kernel.units}, i64 {kernel.grain}"
+        grain = max(1, kernel.units // (SHARES * self.threads))  # parts that a thread takes at once
+        arguments = f"ptr @{job}, ptr %table, i64 {kernel.units}, i64 {grain}"
         return [f"call void @slotgrad_parallel({arguments})"]
 
     def _call(self, prefix: str, kernel: Kernel, first: str, last: str) -> list[str]:
@@ -156,7 +160,10 @@ class Writer:
     def indexed(self, number: int, statement: Indexed) -> list[str]:
         """A call of the statement's function."""
         local = {b: i for i, b in enumerate(indexed.buffers(statement))}
-        kernel = self.named(indexed.write(statement, _NAME, self.module, local))
+        kernel = self.once(
+            statement,
+            lambda: self.named(indexed.write(statement, _NAME, self.module, local)),
+        )
         name, lines = f"k{number}", []
         for b, i in local.items():
             lines += self._address(f"%{name}.p{i}", _beginning(b))
@@ -165,6 +172,16 @@ class Writer:
             return [*lines, f"call void @{kernel}({arguments})"]
         status = f"%{name}.status = call i32 @{kernel}({arguments})"
         return [*lines, status, *_unless_failed(number)]
+
+    def once(self, statement: Statement, write: Callable[[], Any]) -> Any:
+        """What `write` has returned for a statement of this form."""
+        try:
+            key, _ = form(statement)
+        except Unknown:
+            return write()
+        if key not in self._written:
+            self._written[key] = write()
+        return self._written[key]
 
     def named(self, text: str) -> str:
         """The name under which a kernel's text stands in the module, once."""
@@ -183,10 +200,7 @@ class Writer:
     def loop(self, loop: Loop) -> Kernel:
         buffers = list(dict.fromkeys(v.buffer for v in (*loop.reads, *loop.writes)))
         local = {b: i for i, b in enumerate(buffers)}
-        key = _form(loop, local)
-        if key not in self._loops:
-            self._loops[key] = self._write_loop(loop, local)
-        name, units = self._loops[key]
+        name, units = self.once(loop, lambda: self._write_loop(loop, local))
         weights = [1 if n.op and n.op.name in CHEAP else HEAVY for n in loop.nodes]
         streams = len(loop.inputs) + len(loop.outputs)
         cost = math.prod(loop.shape) * (MEMORY * streams + sum(weights))
@@ -215,14 +229,17 @@ class Writer:
         self._scratch_of_a_thread = max(self._scratch_of_a_thread, needed)
         count, cost = units(problem, self.host), problem.flops / 2
         if plain:
-            name = self.named(gemm_function(_NAME, problem, self.host))
+            name = self.once(p, lambda: self.named(gemm_function(_NAME, problem, self.host)))
             return Kernel(name, [a, b, c], count, cost)
         rest = Epilogue(p, self.module, plan(problem, self.host).lanes)
         large = math.prod(p.node.type.shape) * p.node.type.dtype.itemsize > LARGE_RESULT
         fetched = [x for x, v in zip(rest.extra, rest.views) if large and v.contiguous]
-        text = gemm_function(_NAME, problem, self.host, rest, rest.extra, fetched)
-        pointers = [a, b, c, *rest.views]
-        return Kernel(self.named(text), pointers, count, cost)
+
+        def write() -> str:
+            text = gemm_function(_NAME, problem, self.host, rest, rest.extra, fetched)
+            return self.named(text)
+
+        return Kernel(self.once(p, write), [a, b, c, *rest.views], count, cost)
 
 
 def _unless_failed(number: int) -> list[str]:
@@ -237,27 +254,6 @@ def _unless_failed(number: int) -> list[str]:
         "ret i32 1",
         f"{name}.next:",
     ]
-
-
-def _form(loop: Loop, local: dict[Buffer, int]) -> tuple:
-    """What makes the text of a loop: equal for loops that differ in their buffers alone."""
-    order = {n: i for i, n in enumerate([*loop.inputs, *loop.nodes])}
-
-    def place(view: View) -> tuple:
-        return local[view.buffer], view.dtype, view.buffer.size, view.strides, view.offset
-
-    def form(node: Node) -> tuple:
-        fold = loop.folds.get(node)
-        inputs = [order[loop.same.get(i, i)] for i in node.inputs]
-        attrs = tuple(sorted((k, repr(v)) for k, v in node.attrs.items()))
-        return node.op, node.type, fold and fold.axes, *inputs, *attrs
-
-    return (
-        loop.shape,
-        *((n.type.dtype, place(v)) for n, v in loop.inputs.items()),
-        *map(form, loop.nodes),
-        *((order[loop.same.get(n, n)], place(v)) for n, v in loop.outputs),
-    )
 
 
 def _job_text(name: str, body: str, scratch: int) -> str:

@@ -63,7 +63,7 @@ class LoopWriter:
         self.phase: dict[Node, int] = {}
         self._classify()
         self.phases = 1 + max(self.phase.values(), default=0)
-        self.kept: set[Node] = set()  # what later phases need again
+        self.kept: dict[Node, None] = {}  # what later phases need again
         self.work = [self._needed(p) for p in reversed(range(self.phases))][::-1]
         wide = [n for n, level in self.level.items() if level == ELEMENT] or list(self.level)
         sizes = [computed(n.type.dtype).itemsize for n in (*wide, *loop.folds)]
@@ -161,7 +161,7 @@ class LoopWriter:
             if node not in wanted or self.level[node] != ELEMENT:
                 continue
             if self.phase[node] < phase and not self._cheap(node):
-                self.kept.add(node)
+                self.kept[node] = None
                 continue
             wanted.update(self._sources(node))
         order = [*self.inputs, *self.loop.nodes]
