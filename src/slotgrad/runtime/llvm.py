@@ -29,7 +29,8 @@ from ..errors import InternalError
 from . import cache as disk
 from .host import Host, host as this_host
 
-_OPT = 2  # of code generation; 1 to 3 give the same speed, 0 code twice as slow
+# Of code generation: 1 to 3 give the same speed, 0 half of it in an eighth of the time.
+_QUICK, _TUNED = 0, 2
 _DECLARED = re.compile(r"^declare [^\n]*?@([\w.$]+)\(", re.MULTILINE)
 _POSITION = re.compile(r"<string>:(\d+):(\d+): error: ([^\n]*)")
 
@@ -48,16 +49,27 @@ class Library:
     text    the LLVM text
     size    bytes of the object
     cached  whether the object came from the disk
+    quick   whether better code can be had
     """
 
-    def __init__(self, text: str, key: str, machine: Host, code: bytes, cached: bool) -> None:
+    def __init__(
+        self,
+        text: str,
+        key: str,
+        machine: Host,
+        code: bytes,
+        cached: bool = False,
+        quick: bool = False,
+    ) -> None:
         self.text = text
         self.host = machine
         self.size = len(code)
         self.cached = cached
+        self.quick = quick
         self._key = key
         self._reference = None
         if _runs_here(machine):
+            _provide(_DECLARED.findall(text))
             # The reference owns the memory that the engine reads.
             self._reference = llvm.ObjectFileRef.from_data(code)
             _engine().add_object_file(self._reference)
@@ -78,13 +90,16 @@ class Library:
     def assembly(self) -> str:
         """The machine code as text; compiled anew, since objects do not keep it."""
         with _lock:
-            return _machine(self.host).emit_assembly(_parse(self.text, self._key, self.host))
+            module = _parse(self.text, self._key, self.host)
+            return _machine(self.host, _TUNED).emit_assembly(module)
 
 
-def compile_text(text: str, *, host: Host | None = None) -> Library:
+def compile_text(text: str, *, host: Host | None = None, quick: bool = False) -> Library:
     """The functions that LLVM text defines, compiled and loaded.
 
     host    another machine to compile for: the library then cannot run, only show its assembly
+    quick   unless the best code is there already, make some that takes less time to make, and more
+            to run
 
     Functions that the text declares must have been provided, or exist in this process or in the C
     mathematics library.
@@ -92,21 +107,35 @@ def compile_text(text: str, *, host: Host | None = None) -> Library:
     text that LLVM refuses; running such text would end the process.
     """
     machine = host or this_host()
-    key = disk.key(
-        text, machine.triple, machine.name, machine.features, llvmlite.__version__, f"opt {_OPT}"
-    )
     with _lock:
-        if key in _libraries:
-            return _libraries[key]
-        if _runs_here(machine):
-            _provide(_DECLARED.findall(text))
-        stored = disk.default().load(key)
-        code = stored
+        found = _ready(text, machine)
+        return found or _made(text, machine, _QUICK if quick else _TUNED)
+
+
+def _ready(text: str, machine: Host) -> Library | None:
+    """The best code, if this process or another one has made it."""
+    key = _key(text, machine, _TUNED)
+    if key not in _libraries:
+        code = disk.default().load(key)
         if code is None:
-            code = _machine(machine).emit_object(_parse(text, key, machine))
+            return None
+        _libraries[key] = Library(text, key, machine, code, cached=True)
+    return _libraries[key]
+
+
+def _made(text: str, machine: Host, effort: int) -> Library:
+    key = _key(text, machine, effort)
+    if key not in _libraries:
+        code = _machine(machine, effort).emit_object(_parse(text, key, machine))
+        if effort == _TUNED:
             disk.default().store(key, code)
-        library = _libraries[key] = Library(text, key, machine, code, stored is not None)
-        return library
+        _libraries[key] = Library(text, key, machine, code, quick=effort == _QUICK)
+    return _libraries[key]
+
+
+def _key(text: str, machine: Host, effort: int) -> str:
+    versions = llvmlite.__version__, f"opt {effort}"
+    return disk.key(text, machine.triple, machine.name, machine.features, *versions)
 
 
 # -- text to module ------------------------------------------------------------------------------
@@ -120,7 +149,7 @@ def _parse(text: str, key: str, machine: Host) -> Any:
     except RuntimeError as error:
         raise _refused(text, str(error)) from None
     module.triple = machine.triple
-    module.data_layout = str(_machine(machine).target_data)
+    module.data_layout = str(_machine(machine, _TUNED).target_data)
     try:
         module.verify()
     except RuntimeError as error:
@@ -209,13 +238,13 @@ def _runs_here(machine: Host) -> bool:
     return machine.processor == this_host().processor
 
 
-def _new_machine(machine: Host) -> Any:
+def _new_machine(machine: Host, effort: int = _TUNED) -> Any:
     _initialize()
     here = _runs_here(machine)
     return llvm.Target.from_triple(machine.triple).create_target_machine(
         cpu=machine.name,
         features=machine.features,
-        opt=_OPT,
+        opt=effort,
         # Position-independent code for x86 refers to its constants in ways that MCJIT mislinks.
         reloc="static" if machine.triple.startswith("x86") else "default",
         codemodel="jitdefault" if here else "default",
@@ -224,9 +253,9 @@ def _new_machine(machine: Host) -> Any:
 
 
 @cache
-def _machine(machine: Host) -> Any:
+def _machine(machine: Host, effort: int) -> Any:
     """The target machine that writes objects and assembly; not the engine's (see there)."""
-    return _new_machine(machine)
+    return _new_machine(machine, effort)
 
 
 @cache
