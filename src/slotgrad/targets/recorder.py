@@ -170,6 +170,8 @@ begin:
   %second = ptr %header[SECOND]
   %b.w = trunc i64 %b to i32
   %second[%slot] = i32 %b.w
+  %values = ptr %header[VALUES]
+  %values[%slot] = double 0x7FF8000000000000
   ret i64 %slot
 }
 
