@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -359,6 +362,56 @@ def test_quick_code_computes_the_same(name, monkeypatch):
     found, expected = (by_code(name, f, host()) for f in (quickly, compile_text))
     np.testing.assert_array_equal(found[1], expected[1])
     np.testing.assert_array_equal(found[2], expected[2])
+
+
+AT_ONCE = """
+import sys, threading
+import numpy as np
+from slotgrad.kernel.scalars import arity_of, code_of
+from slotgrad.ops.reference import k
+from slotgrad.runtime.rules import contributions
+from slotgrad.runtime.tape import Interpreter
+
+sys.setswitchinterval(1e-6)
+code = np.array([0, 0, *(code_of[name] for name in ("add", "mul", "sub", "div") * 25)], np.uint8)
+slots = np.arange(len(code), dtype=np.int32)
+first, second = slots - 1, slots - 2
+first[:2] = second[:2] = -1
+barrier, found = threading.Barrier(8), set()
+
+def work():
+    for c in code_of.values():
+        barrier.wait()
+        contributions(k, c, np.float64(1), np.float64(0.5), *[np.float64(0.5)] * arity_of(c))
+    barrier.wait()
+    machine = Interpreter(code, first, second)
+    barrier.wait()
+    others = [np.zeros(128, np.int64) for _ in range(50)]  # where something was let go, perhaps
+    values, gradients = np.full(len(code), 0.5), np.zeros(len(code))
+    gradients[-1] = 1.0
+    values, gradients = machine.placed(values), machine.placed(gradients)
+    machine.forward(values)
+    machine.backward(values, gradients)
+    found.add(values.tobytes() + gradients.tobytes())
+
+def stop(told):
+    sys.__excepthook__(*told[:3])
+    barrier.abort()
+
+threading.excepthook = stop
+threads = [threading.Thread(target=work) for _ in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(len(found))
+"""
+
+
+def test_threads_that_begin_at_once(tmp_path):
+    """What one finds has been made by another one just then, or is made by both."""
+    variables = os.environ | {"SLOTGRAD_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", AT_ONCE]
+    child = subprocess.run(command, capture_output=True, text=True, env=variables, timeout=60)
+    assert (child.returncode, child.stdout, child.stderr) == (0, "1\n", "")
 
 
 def test_what_contributions_need():
