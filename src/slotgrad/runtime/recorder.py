@@ -188,7 +188,7 @@ def native_recorded(model: type) -> Any:
         methods.append((name.encode(), address, takes, (function.__doc__ or "").encode()))
     for name, (special, slot) in _SIGNS.items():
         del entries[special]
-        slots.append((slot, library.address(f"sign_{name}")))
+        slots.append((slot, library.address(f"method_{name}")))  # which uses only self
     tape = (b"tape", library.address("get_tape"), library.address("set_tape"), b"", None)
     slots += [
         (_METHODS, _array(_Method, methods)),

@@ -77,13 +77,14 @@ end:
 """
 
 
-# The operands %a and %b of slot %i, where %two tells whether there is a second one.
+# The operands %a and %b of slot %i; %b is %a where there is %one.
 _OPERANDS = """\
   %a.w = i32 %first[%i]
   %a = zext i32 %a.w to i64
   %b.w = i32 %second[%i]
   %b.z = zext i32 %b.w to i64
-  %b = select i1 %two, i64 %b.z, i64 %a"""
+  %one = icmp slt i32 %b.w, 0
+  %b = select i1 %one, i64 %a, i64 %b.z"""
 
 _ARITY = """\
   %c = i8 %code[%i]
@@ -100,13 +101,12 @@ _STEPS = [
   br i1 %leaf, label %next, label %look
 look:
   %known = icmp ule i8 %arity.c, 2
-  %two = icmp eq i8 %arity.c, 2
 {_OPERANDS}
   %a.ok = icmp ult i64 %a, %i
   %b.ok = icmp ult i64 %b, %i
   %both = and i1 %a.ok, %b.ok
-  %absent = icmp slt i32 %b.w, 0
-  %as.many = xor i1 %two, %absent
+  %two = icmp eq i8 %arity.c, 2
+  %as.many = xor i1 %two, %one
   %fine = and i1 %both, %as.many
   %ok = and i1 %fine, %known
   br i1 %ok, label %mark, label %bad
@@ -133,15 +133,14 @@ mark:
   %none = or i1 %leaf, %dead
   br i1 %none, label %put, label %look
 look:
-  %two = icmp eq i8 %arity.c, 2
 {_OPERANDS}
   %a.c = i8 %code[%a]
   %a.number = icmp eq i8 %a.c, 1
   %a.add = select i1 %a.number, i8 32, i8 0
   %b.c = i8 %code[%b]
   %b.number = icmp eq i8 %b.c, 1
-  %b.fixed = and i1 %b.number, %two
-  %b.add = select i1 %b.fixed, i8 64, i8 0
+  %b.other = select i1 %b.number, i8 64, i8 0
+  %b.add = select i1 %one, i8 0, i8 %b.other
   %k.a = add i8 %c, %a.add
   %k.b = add i8 %k.a, %b.add
   br label %put
@@ -177,17 +176,12 @@ put:
     _loop(
         "level",
         "ptr %kind, ptr %first, ptr %second, ptr %levels, ptr %count",
-        """\
+        f"""\
   %k = i8 %kind[%i]
   %none = icmp eq i8 %k, 0
   br i1 %none, label %put, label %look
 look:
-  %a.w = i32 %first[%i]
-  %a = zext i32 %a.w to i64
-  %b.w = i32 %second[%i]
-  %one = icmp slt i32 %b.w, 0
-  %b.z = zext i32 %b.w to i64
-  %b = select i1 %one, i64 %a, i64 %b.z
+{_OPERANDS}
   %a.level = i32 %levels[%a]
   %b.level = i32 %levels[%b]
   %a.higher = icmp sgt i32 %a.level, %b.level
@@ -233,7 +227,7 @@ put:
     _loop(
         "arrange",
         "ptr %kind, ptr %first, ptr %second, ptr %place, ptr %kind.out, ptr %a.out, ptr %b.out",
-        """\
+        f"""\
   %p.w = i32 %place[%i]
   %p = zext i32 %p.w to i64
   %k = i8 %kind[%i]
@@ -241,12 +235,7 @@ put:
   %none = icmp eq i8 %k, 0
   br i1 %none, label %next, label %look
 look:
-  %a.w = i32 %first[%i]
-  %a = zext i32 %a.w to i64
-  %b.w = i32 %second[%i]
-  %one = icmp slt i32 %b.w, 0
-  %b.z = zext i32 %b.w to i64
-  %b = select i1 %one, i64 %a, i64 %b.z
+{_OPERANDS}
   %a.place = i32 %place[%a]
   %b.place = i32 %place[%b]
   %a.out[%p] = i32 %a.place
