@@ -420,6 +420,7 @@ class Straight(Random):
         repeat = kind(library.address("repeat"))
         values, gradients = storage.values.copy(), np.zeros(len(storage))
         gradients[y.slot] = 1.0
+        step = getattr(step, "straight", step)
         code = [ctypes.cast(f, ctypes.c_void_p) for f in (step._forward, step._backward)]
         data = [x.ctypes.data_as(ctypes.c_void_p) for x in (values, gradients)]  # own them, too
         times = max(1, LOOP_OPERATIONS // self.count)

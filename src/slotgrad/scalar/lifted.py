@@ -56,6 +56,8 @@ class Lifting:
             arrays.gradient(values, np.zeros(len(self._outputs)))
             self._arrays = arrays
 
+    successor = None
+
     def wait(self) -> bool:
         """Wait for the best code; returns whether it is array code."""
         wait()

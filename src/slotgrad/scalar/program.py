@@ -39,7 +39,10 @@ class Program:
     def forward(self, values: np.ndarray) -> None:
         """Compute the outputs from the values of leaves, numbers and chosen references."""
         if self._inside is None:
-            self.steps[0].forward(values)
+            step = self.steps[0]
+            if (successor := step.successor) is not None:
+                step = self.steps[0] = successor
+            step.forward(values)
         else:
             for step in self.steps:
                 step.forward(values)
@@ -81,7 +84,7 @@ class OneSlot:
         self.tape = tape
         self.slot = slot
 
-    hidden = False
+    hidden, successor = False, None
 
     def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
         """All results are where they belong."""

@@ -29,6 +29,7 @@ from ..kernel.scalars import LEAF, NUMBER, code_of
 _SMALLEST = 64  # slots of a new tape
 MOST_NUMBERS = 4096  # that are remembered, to be shared
 _LONGEST = (1 << 31) - 1  # slots are 32-bit integers
+_LARGE = 1 << 16  # slots from which on what is never written to takes no memory
 
 # By code: the number that does nothing as second operand, and as first.
 _DOES_NOTHING_BEHIND = {code_of[name]: x for name, x in (("add", 0), ("sub", 0), ("mul", 1))}
@@ -93,7 +94,7 @@ class PythonTape:
         """The slot of an operation on slots."""
         slot = self.count
         if slot == self.capacity:
-            self._reserve(4 * slot)  # what is never written to takes no memory
+            self._reserve((2 if slot < _LARGE else 4) * slot)
         self._code[slot] = code
         self._first[slot] = first
         self._second[slot] = second
