@@ -420,6 +420,7 @@ class Straight(Random):
         repeat = kind(library.address("repeat"))
         values, gradients = storage.values.copy(), np.zeros(len(storage))
         gradients[y.slot] = 1.0
+        step = getattr(step, "straight", step)
         code = [ctypes.cast(f, ctypes.c_void_p) for f in (step._forward, step._backward)]
         data = [x.ctypes.data_as(ctypes.c_void_p) for x in (values, gradients)]  # own them, too
         times = max(1, LOOP_OPERATIONS // self.count)
@@ -431,20 +432,45 @@ class Straight(Random):
         return Loop(run, times * self.count)
 
 
+NAMES, LINES = 64, 10_000  # of a program
+
+
+@cache
+def program() -> Callable[..., Any]:
+    """A function of NAMES numbers: lines of random arithmetic, each with a new value for a name."""
+    rng = random.Random(0)
+    names = [f"v{i}" for i in range(NAMES)]
+    lines = [
+        f"    {names[i % NAMES]} = {rng.choice(names)} {rng.choice('+-*/')} {rng.choice(names)}"
+        for i in range(LINES)
+    ]
+    arguments, found = ", ".join(names), {}
+    exec("\n".join([f"def run({arguments}):", *lines, f"    return {arguments}"]), found)
+    return found["run"]
+
+
 @dataclass(frozen=True)
-class Recording(Random):
-    """Operators called in a Python loop, which takes most of the time."""
+class Recording(Case):
+    """Operators between variables that have names, as programs are written."""
+
+    count: int
+    threads = (1,)
 
     @property
     def name(self) -> str:
         return f"recording {self.count} operations"
 
-    def peers(self) -> list[str]:
-        return ["slotgrad"]
-
     def slotgrad(self, sg: Any) -> Callable[[], object]:
-        graph(self.count)
-        return lambda: self.recorded(sg)[0].slot
+        run = program()
+
+        def record() -> int:
+            storage = sg.ValueStorage()
+            variables = [sg.Variable(storage, value=1.0) for _ in range(NAMES)]
+            for _ in range(self.count // LINES):
+                variables = run(*variables)
+            return variables[-1].slot
+
+        return record
 
 
 CASES: list[Case] = [

@@ -36,7 +36,7 @@ TINY = [
     scalars.Random(10),
     scalars.Random(3000),
     scalars.Straight(10),
-    scalars.Recording(100),
+    scalars.Recording(scalars.LINES),
     scalars.FirstResult(3),
     elements.Elements("convolution", 9),
     elements.Recorded("polynomial", 5),

@@ -168,6 +168,26 @@ def test_columns_grow():
     assert tape.count > 5000 and tape.capacity >= tape.count
 
 
+def test_a_tape_that_cannot_grow_stays_as_it_is(monkeypatch):
+    def without_room(shape, dtype=float):
+        if dtype == np.float64:
+            raise MemoryError
+        return np.zeros(shape, dtype)
+
+    tape = native_tape_of()
+    x = leaf(tape)
+    while tape.count < tape.capacity:
+        x = x * 1.5
+    before = columns(tape)[0]
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "empty", without_room)
+        with pytest.raises(MemoryError):
+            x * x
+    assert columns(tape)[0] == before
+    y = x * x
+    assert y.slot == x.slot + 1 and tape.second[y.slot] == x.slot
+
+
 def test_random_programs():
     def program(a, b):
         rng = np.random.default_rng(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import subprocess
 import sys
 
 import numpy as np
@@ -54,3 +55,35 @@ def test_ten_million_operations_run_backward():
         y = y * 1.0
     y.backward()
     assert x.grad.item() == 1
+
+
+TEN_MILLION = """
+import random, resource
+import slotgrad as sg
+from slotgrad.runtime.background import wait
+
+storage, draw = sg.ValueStorage(), random.Random(0).choice
+leaves = [sg.Variable(storage, value=1 + i / 1000) for i in range(1000)]
+y, held = leaves[0] * leaves[1], []
+for _ in range(5 * 10**6):
+    product = draw(leaves) * draw(leaves)
+    y = y + product
+    held += [y, product]
+y.compile()
+for _ in range(2):  # by the interpreter, then by array code if there is any
+    storage.zero_gradients()
+    y.forward()
+    y.gradient = 1
+    y.backward()
+    scaled = sum(x.value * x.gradient for x in leaves)
+    assert abs(scaled / (2 * y.value) - 1) < 1e-9  # all terms are products of two leaves
+    wait()
+assert len(storage) > 10**7
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+"""
+
+
+def test_ten_million_nodes_in_four_gibibytes():
+    command = [sys.executable, "-c", TEN_MILLION]
+    child = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(child.stdout) < 4

@@ -30,7 +30,8 @@ from ..errors import InternalError
 from . import cache as disk
 from .host import Host, host
 
-_OPT = 2  # of code generation; 1 to 3 give the same speed, 0 code twice as slow
+# Of code generation: 1 to 3 give the same speed, 0 half of it in an eighth of the time.
+_QUICK, _TUNED = 0, 2
 _DECLARED = re.compile(r"^declare [^\n]*?@([\w.$]+)\(", re.MULTILINE)
 _POSITION = re.compile(r"<string>:(\d+):(\d+): error: ([^\n]*)")
 
@@ -48,11 +49,13 @@ class Library:
 
     size    bytes of the object
     cached  whether the object came from the disk
+    quick   whether better code can be had
     """
 
-    def __init__(self, key: str, code: bytes, cached: bool) -> None:
+    def __init__(self, key: str, code: bytes, cached: bool = False, quick: bool = False) -> None:
         self.size = len(code)
         self.cached = cached
+        self.quick = quick
         self._key = key
         # The reference owns the memory that the engine reads.
         self._reference = llvm.ObjectFileRef.from_data(code)
@@ -68,59 +71,77 @@ class Library:
         return found
 
 
-def compile_text(text: str) -> Library:
+def compile_text(text: str, quick: bool = False) -> Library:
     """The functions that LLVM text defines; see `compiled`."""
-    return compiled(lambda: text)
+    return compiled(lambda: text, quick=quick)
 
 
-def compiled(write: Callable[[], str], facts: str | None = None) -> Library:
+def compiled(write: Callable[[], str], facts: str | None = None, *, quick: bool = False) -> Library:
     """The functions that the LLVM text which `write` returns defines, compiled and loaded.
 
     facts  what the text depends on, so that it is written only if it was never compiled: equal
            facts, equal texts; None: the text itself
+    quick  unless the best code is there already, make some that takes less time to make, and more
+           to run
 
     Functions that the text declares must have been provided, or exist in this process or in the C
     mathematics library.
     The same facts give the same library.  Raises InternalError, with the offending line, for
     text that LLVM refuses; running such text would end the process.
     """
-    if facts is None:
-        text = write()
-        return _library(_key("text", text, host()), lambda: text)
-    return _library(_key("facts", facts, host()), write)
-
-
-def _library(key: str, write: Callable[[], str]) -> Library:
+    kind, source = ("text", write()) if facts is None else ("facts", facts)
     with _lock:
-        if key in _libraries:
-            return _libraries[key]
-        stored = disk.default().load(key)
-        content = _object(write(), key) if stored is None else stored
-        needs, code = content.split(b"\n", 1)
-        _provide(needs.decode().split())
-        if stored is None:
+        found = _ready(_key(kind, source, host(), _TUNED))
+        if found is not None:
+            return found
+        text = source if facts is None else write()
+        effort = _QUICK if quick else _TUNED
+        return _made(text, _key(kind, source, host(), effort), effort)
+
+
+def _ready(key: str) -> Library | None:
+    """The best code, if this process or another one has made it."""
+    if key not in _libraries:
+        content = disk.default().load(key)
+        if content is None:
+            return None
+        _libraries[key] = _loaded(key, content, cached=True)
+    return _libraries[key]
+
+
+def _made(text: str, key: str, effort: int) -> Library:
+    if key not in _libraries:
+        content = _object(text, key, effort)
+        if effort == _TUNED:
             disk.default().store(key, content)
-        library = _libraries[key] = Library(key, code, stored is not None)
-        return library
+        _libraries[key] = _loaded(key, content, quick=effort == _QUICK)
+    return _libraries[key]
+
+
+def _loaded(key: str, content: bytes, cached: bool = False, quick: bool = False) -> Library:
+    needs, code = content.split(b"\n", 1)
+    _provide(needs.decode().split())
+    return Library(key, code, cached, quick)
 
 
 def assembly(text: str, machine: Host) -> str:
     """The machine code of LLVM text for a machine, to read."""
+    key = _key("text", text, machine, _TUNED)
     with _lock:
-        return _machine(machine).emit_assembly(_parse(text, _key("text", text, machine), machine))
+        return _machine(machine, _TUNED).emit_assembly(_parse(text, key, machine))
 
 
-def _key(kind: str, source: str, machine: Host) -> str:
-    return disk.key(kind, source, *machine.processor, llvmlite.__version__, f"opt {_OPT}")
+def _key(kind: str, source: str, machine: Host, effort: int) -> str:
+    return disk.key(kind, source, *machine.processor, llvmlite.__version__, f"opt {effort}")
 
 
 # -- text to object ------------------------------------------------------------------------------
 
 
-def _object(text: str, key: str) -> bytes:
+def _object(text: str, key: str, effort: int) -> bytes:
     """A line with the names of the functions that the text needs, then the object."""
     needs = [name for name in _DECLARED.findall(text) if not name.startswith("llvm.")]
-    code = _machine(host()).emit_object(_parse(text, key, host()))
+    code = _machine(host(), effort).emit_object(_parse(text, key, host()))
     return " ".join(needs).encode() + b"\n" + code
 
 
@@ -131,7 +152,7 @@ def _parse(text: str, key: str, machine: Host) -> Any:
     except RuntimeError as error:
         raise _refused(text, str(error)) from None
     module.triple = machine.triple
-    module.data_layout = str(_machine(machine).target_data)
+    module.data_layout = str(_machine(machine, _TUNED).target_data)
     try:
         module.verify()
     except RuntimeError as error:
@@ -219,13 +240,13 @@ def _runs_here(machine: Host) -> bool:
     return machine.processor == host().processor
 
 
-def _new_machine(machine: Host) -> Any:
+def _new_machine(machine: Host, effort: int = _TUNED) -> Any:
     here = _runs_here(machine)
     _initialize(here)
     return llvm.Target.from_triple(machine.triple).create_target_machine(
         cpu=machine.name,
         features=machine.features,
-        opt=_OPT,
+        opt=effort,
         # Position-independent code for x86 refers to its constants in ways that MCJIT mislinks.
         reloc="static" if machine.triple.startswith("x86") else "default",
         codemodel="jitdefault" if here else "default",
@@ -234,9 +255,9 @@ def _new_machine(machine: Host) -> Any:
 
 
 @cache
-def _machine(machine: Host) -> Any:
+def _machine(machine: Host, effort: int) -> Any:
     """The target machine that writes objects and assembly; not the engine's (see there)."""
-    return _new_machine(machine)
+    return _new_machine(machine, effort)
 
 
 @cache

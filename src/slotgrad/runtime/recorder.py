@@ -107,12 +107,14 @@ def native_tape(model: Any, most_numbers: int) -> Any:
             return slot
 
         def _reserve(self, capacity: int) -> None:
-            super()._reserve(capacity)
             words = self._words
-            words[_PLACE["CAPACITY"]] = self.capacity
             words[_PLACE["NUMBERS"]] = id(self._numbers)
-            for name in ("CODE", "FIRST", "SECOND", "VALUES"):
-                words[_PLACE[name]] = address_of(getattr(self, name.lower()))
+            try:
+                super()._reserve(capacity)
+            finally:  # some columns may have moved
+                words[_PLACE["CAPACITY"]] = self.capacity
+                for name in ("CODE", "FIRST", "SECOND", "VALUES"):
+                    words[_PLACE[name]] = address_of(getattr(self, name.lower()))
 
         def __reduce_ex__(self, protocol: Any) -> Any:
             raise TypeError("a tape cannot be copied or pickled: variables point into it")
@@ -186,7 +188,7 @@ def native_recorded(model: type) -> Any:
         methods.append((name.encode(), address, takes, (function.__doc__ or "").encode()))
     for name, (special, slot) in _SIGNS.items():
         del entries[special]
-        slots.append((slot, library.address(f"sign_{name}")))
+        slots.append((slot, library.address(f"method_{name}")))  # which uses only self
     tape = (b"tape", library.address("get_tape"), library.address("set_tape"), b"", None)
     slots += [
         (_METHODS, _array(_Method, methods)),

@@ -63,7 +63,7 @@ def contributions(
     """
     region = pullback_of(code)
     known: dict[Node, Any] = dict(zip(region.inputs, (g, out, *operands)))
-    for node in _part(code, wanted):
+    for node in _part(region, wanted):
         if node in known:
             continue
         if node.op is None:
@@ -77,13 +77,12 @@ def contributions(
 
 def needs(code: int, wanted: Sequence[int] = (0, 1)) -> set[str]:
     """Which of "out", "x" and "y" the wanted contributions depend on."""
-    inputs = pullback_of(code).inputs
-    nodes = set(_part(code, wanted))
-    return {name for name, node in zip(_NAMES, inputs) if node in nodes and name != "g"}
-
-
-def _part(code: int, wanted: Sequence[int]) -> list[Node]:
-    """The nodes that the wanted contributions depend on, in order."""
     region = pullback_of(code)
+    nodes = set(_part(region, wanted))
+    return {name for name, node in zip(_NAMES, region.inputs) if node in nodes and name != "g"}
+
+
+def _part(region: Region, wanted: Sequence[int]) -> list[Node]:
+    """The nodes that the wanted contributions depend on, in order."""
     outputs = tuple(node for i, node in enumerate(region.outputs) if i in wanted)
     return Region(region.inputs, outputs).nodes

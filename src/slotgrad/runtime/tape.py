@@ -2,9 +2,10 @@
 
 A tape is three columns (see kernel/scalars.py).  What an operation does is native code that is
 generated once from its record, runs over a stretch of slots and is found on the disk the next
-time.  The tape is sorted by level and kind, so that the slots of a stretch lie one behind the
-other and do not depend on each other; places in that order are what `forward` and `backward`
-work with.
+time; the first time it is made quickly, and a thread makes the best.
+
+The tape is sorted by level and kind, so that the slots of a stretch lie one behind the other and do
+not depend on each other; places in that order are what `forward` and `backward` work with.
 
 >>> import numpy as np
 >>> from slotgrad.kernel.scalars import LEAF
@@ -35,11 +36,12 @@ import numpy as np
 from ..dtypes import float64
 from ..errors import InternalError
 from ..kernel.scalars import CODES, FIRST_OPERATION, arity_of, code_of
-from ..targets.sweeps import sweeps
-from ..targets.tape import CHEAP, backward_text, forward_text
+from ..targets.sweeps import sweeps_text
+from ..targets.tape import CHEAP, backward_name, backward_text, forward_text
+from .background import use_at_once
 from .host import host
 from .layout import address_of
-from .llvm import compile_text
+from .llvm import Library
 
 # A kind is a code, or one of these with the operands that are numbers and want no gradient.
 FIRST_IS_NUMBER, SECOND_IS_NUMBER, KINDS = 32, 64, 128
@@ -54,38 +56,28 @@ class Interpreter:
     code, first, second    the columns, which must not change
     outputs                slots that are wanted: nothing is done for those that they do not
                            depend on; None: all
-    sort                   False: nothing is analysed, so that it can start at once; it runs in
-                           the order of recording, several times slower, and places are slots
 
     count       number of slots
-    place       of each slot, by slot; None where places are slots
+    place       of each slot, by slot
     leaves      how many places come first that no operation computes, in the order of recording
     """
 
     def __init__(
-        self,
-        code: np.ndarray,
-        first: np.ndarray,
-        second: np.ndarray,
-        outputs: Any = None,
-        sort: bool = True,
+        self, code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Any = None
     ) -> None:
         self.count = n = len(code)
         code = _column(code, np.uint8, n, "code")
         first, second = _column(first, np.int32, n, "first"), _column(second, np.int32, n, "second")
         kinds, counts = _classified(code, first, second, outputs)
-        self.place: np.ndarray | None = None
         self.leaves = int(counts[0])
-        tables = _tables(tuple(np.flatnonzero(counts).tolist()))
-        if sort:
-            columns = self._sort(kinds, counts, first, second)
-        else:
-            columns = kinds, kinds, first, second  # stretches are found on the way
-        begins, kinds, first, second = self._columns = columns  # their addresses are passed
-        names, turns = (("up", "down"), len(kinds)) if sort else (("pass_up", "pass_down"), n)
+        self._codes = {kind % FIRST_IS_NUMBER for kind in np.flatnonzero(counts).tolist() if kind}
+        for c in self._codes:
+            _prepare_forward(c)
+        begins, kinds, self.place, first, second = self._sort(kinds, counts, first, second)
+        self._turns = len(kinds)
+        self._columns = begins, kinds, first, second  # their addresses are passed
         self._up, self._down = (
-            (_sweep(name, 8), _words((begins, kinds, table, first, second)), turns)
-            for name, table in zip(names, tables)
+            _words((begins, kinds, table, first, second)) for table in (_FORWARD, _BACKWARD)
         )
 
     def _sort(
@@ -93,7 +85,7 @@ class Interpreter:
     ) -> tuple[np.ndarray, ...]:
         """By level and kind, otherwise in the order of recording.
 
-        Returns where stretches begin, their kinds, and the slots' operands.
+        Returns where stretches begin, their kinds, the places, and the operands by place.
         """
         n = self.count
         levels, sizes = np.empty(n, np.int32), np.zeros(n + 1, np.int32)
@@ -105,50 +97,48 @@ class Interpreter:
         del sizes
         _call("by_level", order, levels, ends, place, n)  # the begin of each level becomes its end
         del levels, order
-        self.place = place
         columns = np.empty(n, np.uint8), np.empty(n, np.int32), np.empty(n, np.int32)
         _call("arrange", kinds, first, second, place, *columns, n)
         begins, kinds = np.empty(n + 1 - self.leaves, np.int32), np.empty(n - self.leaves, np.uint8)
         number = _call("divide", columns[0], ends, self.leaves, begins, kinds, n)
         number = _call("join", begins, kinds, _least(), number)
-        return begins[: number + 1].copy(), kinds[:number].copy(), *columns[1:]
+        return begins[: number + 1].copy(), kinds[:number].copy(), place, *columns[1:]
 
     def forward(self, values: np.ndarray) -> None:
         """Compute the values of all places, but for leaves and numbers."""
-        self._run(self._up, values, values)
+        self._run("up", self._up, values, values)
 
     def backward(self, values: np.ndarray, gradients: np.ndarray) -> None:
         """Add to the gradient of every place what follows from those that depend on it.
 
         Gradients of numbers are left as they are.
         """
-        self._run(self._down, values, gradients)
+        for code in self._codes:
+            _prepare_backward(code)
+        self._run("down", self._down, values, gradients)
 
-    def _run(self, run: tuple, values: np.ndarray, gradients: np.ndarray) -> None:
+    def _run(
+        self, name: str, columns: list[int], values: np.ndarray, gradients: np.ndarray
+    ) -> None:
         for x, what in ((values, "values"), (gradients, "gradients")):
             if x.dtype != float64 or x.shape != (self.count,) or not x.flags.c_contiguous:
                 raise InternalError(
                     f"tape: got {what} of shape {x.shape} and dtype {x.dtype}; expected a"
                     f" contiguous array of {self.count} float64"
                 )
-        sweep, columns, turns = run
-        sweep(*columns, address_of(values), address_of(gradients), turns)
+        _call(name, *columns, values, gradients, self._turns)
 
     # -- slots and places --------------------------------------------------------------------------
 
     def placed(self, x: np.ndarray) -> np.ndarray:
         """An array by slots as one by places."""
         x = np.ascontiguousarray(x[: self.count], float64)
-        if self.place is None:
-            return x.copy()
         out = np.empty(self.count)
         _call("scatter", x, self.place, out, self.count)
         return out
 
     def restored(self, x: np.ndarray) -> np.ndarray:
         """An array by places as one by slots."""
-        if self.place is None:
-            return x.copy()
         out = np.empty(self.count)
         _call("gather", x, self.place, out, self.count)
         return out
@@ -205,42 +195,50 @@ def _least() -> np.ndarray:
 
 # -- native code -----------------------------------------------------------------------------------
 
-
-@cache
-def _tables(kinds: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The addresses of what computes values and gradients, by kind."""
-    forward, backward = np.zeros(KINDS, np.int64), np.zeros(KINDS, np.int64)
-    for kind in kinds:
-        if kind:
-            forward[kind], backward[kind] = _functions(kind)
-    return forward, backward
+# The addresses of what computes values and gradients, by kind; sweeps read them as they run.
+_FORWARD, _BACKWARD = np.zeros(KINDS, np.int64), np.zeros(KINDS, np.int64)
 
 
 @cache
-def _functions(kind: int) -> tuple[int, int]:
-    code = kind % FIRST_IS_NUMBER
-    fixed = (kind & FIRST_IS_NUMBER, kind & SECOND_IS_NUMBER)
-    wanted = tuple(j for j in range(arity_of(code)) if not fixed[j])
-    forward = compile_text(forward_text(code, host())).address("run")
-    if not wanted:
-        return forward, _address("nothing")
-    return forward, compile_text(backward_text(code, wanted, host())).address("run")
+def _prepare_forward(code: int) -> None:
+    """Fill the table of values at the kinds of a code."""
+
+    def enter(library: Library) -> None:
+        _FORWARD[code::FIRST_IS_NUMBER] = library.address("forward")
+
+    use_at_once(forward_text(code, host()), enter)
 
 
 @cache
-def _address(name: str) -> int:
-    text = next(t for t in sweeps(host().lanes(float64)) if f" @{name}(" in t)
-    return compile_text(text).address(name)
+def _prepare_backward(code: int) -> None:
+    """Fill the table of gradients at the kinds of a code."""
+
+    def enter(library: Library) -> None:
+        for kind in range(code, KINDS, FIRST_IS_NUMBER):
+            numbers = (kind & FIRST_IS_NUMBER, kind & SECOND_IS_NUMBER)
+            wanted = [j for j in range(arity_of(code)) if not numbers[j]]
+            _BACKWARD[kind] = library.address(backward_name(wanted))
+
+    use_at_once(backward_text(code, host()), enter)
+
+
+_libraries: list[Library] = []  # of the sweeps, the best one last
+
+
+def _sweeps() -> Library:
+    if not _libraries:
+        use_at_once(sweeps_text(host().lanes(float64)), _libraries.append)
+    return _libraries[-1]
 
 
 @cache
-def _sweep(name: str, arguments: int) -> Any:
-    return ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * arguments)(_address(name))
+def _sweep(library: Library, name: str, arguments: int) -> Any:
+    return ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * arguments)(library.address(name))
 
 
 def _call(name: str, *arguments: Any) -> int:
     """Call a sweep with arrays and numbers."""
-    return _sweep(name, len(arguments))(*_words(arguments))
+    return _sweep(_sweeps(), name, len(arguments))(*_words(arguments))
 
 
 def _words(arguments: Iterable[Any]) -> list[int]:

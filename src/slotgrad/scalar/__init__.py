@@ -6,7 +6,7 @@
     variable    Variable, ValueStorage
     reference   ReferenceVariable
     program     what runs a part of a tape, step by step
-    tiers       what runs a step: straight code, or the interpreter
+    tiers       what runs a step: straight code, array code, or the interpreter
     straight    native code without loops
     show        code and graphs to be read
 

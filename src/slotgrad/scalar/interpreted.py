@@ -58,6 +58,10 @@ class Interpreted:
             gradients[self._made] = self._gradients[self._place[self._made]]
         self._unsettled = [False, False]
 
+    def forget_values(self) -> None:
+        """Drop the values that were not brought to their slots."""
+        self._unsettled[0] = False
+
     def forget(self) -> None:
         """Drop the gradients that were not brought to their slots."""
         self._unsettled[1] = False

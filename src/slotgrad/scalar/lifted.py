@@ -6,8 +6,8 @@ outputs), the interpreter runs.  May import the back end, autodiff, compile and 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..autodiff.transforms import vjp
 from ..compile import compile as compiled
 from ..kernel.scalars import FIRST_OPERATION
 from ..passes.lift_tape import lift_tape
+from ..runtime.background import later, wait
 from ..tensor import Tensor
 from .interpreted import Interpreted
 
@@ -41,11 +42,9 @@ class Lifting:
         self._arrays: Arrays | None = None
         self._seeds: np.ndarray | None = None  # of the last backward, if array code did it
         self._forward_by_arrays = False
-        columns = tuple(x.copy() for x in (code, first, second, values))  # recording may go on
-        self._maker = threading.Thread(target=self._make, args=columns, name="slotgrad-lift")
-        self._started = np.count_nonzero(code >= FIRST_OPERATION) >= WORTH_LIFTING
-        if self._started:
-            self._maker.start()
+        if np.count_nonzero(code >= FIRST_OPERATION) >= WORTH_LIFTING:
+            columns = [x.copy() for x in (code, first, second, values)]  # recording may go on
+            later(partial(self._make, *columns))
 
     def _make(
         self, code: np.ndarray, first: np.ndarray, second: np.ndarray, values: np.ndarray
@@ -57,10 +56,11 @@ class Lifting:
             arrays.gradient(values, np.zeros(len(self._outputs)))
             self._arrays = arrays
 
+    successor = None
+
     def wait(self) -> bool:
-        """Wait for the array code; returns whether there is any."""
-        if self._started:
-            self._maker.join()
+        """Wait for the best code; returns whether it is array code."""
+        wait()
         return self._arrays is not None
 
     @property

@@ -21,9 +21,7 @@ from ..ops.declare import as_tensor
 from ..tensor import tensor
 from .native import Tape
 from .tape import Custom
-from .tiers import Tier, tier
-
-_FEW = 8000  # slots that are searched for in Python, before the interpreter does that
+from .tiers import STRAIGHT, Tier, tier
 
 
 class Program:
@@ -41,7 +39,10 @@ class Program:
     def forward(self, values: np.ndarray) -> None:
         """Compute the outputs from the values of leaves, numbers and chosen references."""
         if self._inside is None:
-            self.steps[0].forward(values)
+            step = self.steps[0]
+            if (successor := step.successor) is not None:
+                step = self.steps[0] = successor
+            step.forward(values)
         else:
             for step in self.steps:
                 step.forward(values)
@@ -83,7 +84,7 @@ class OneSlot:
         self.tape = tape
         self.slot = slot
 
-    hidden = False
+    hidden, successor = False, None
 
     def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
         """All results are where they belong."""
@@ -180,17 +181,25 @@ def _operands(tape: Tape, slot: int) -> Iterable[int]:
 
 
 def _nearby(tape: Tape, outputs: Iterable[int]) -> list[int] | None:
-    """The ancestors, found from the outputs on; None if they are many."""
+    """The ancestors, found from the outputs on; None if they are too many for straight code."""
+    by_python = tape.customs.keys() | tape.references.keys()
+    first, second = memoryview(tape.first.data), memoryview(tape.second.data)
     seen: set[int] = set()
     stack = list(outputs)
+    most = len(stack) + 2 * STRAIGHT
     while stack:
         slot = stack.pop()
         if slot in seen:
             continue
         seen.add(slot)
-        if len(seen) + len(stack) > _FEW:
+        if len(seen) + len(stack) > most:
             return None
-        stack += _operands(tape, slot)
+        if slot in by_python:
+            stack += _operands(tape, slot)
+        elif first[slot] >= 0:
+            stack.append(first[slot])
+            if second[slot] >= 0:
+                stack.append(second[slot])
     return sorted(seen)
 
 

@@ -75,7 +75,7 @@ class Straight:
             self._addresses = values, at, gradients, at_too
         self._backward(at, at_too)
 
-    hidden = False
+    hidden, successor = False, None
 
     def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
         """All results are where they belong."""

@@ -29,6 +29,7 @@ from ..kernel.scalars import LEAF, NUMBER, code_of
 _SMALLEST = 64  # slots of a new tape
 MOST_NUMBERS = 4096  # that are remembered, to be shared
 _LONGEST = (1 << 31) - 1  # slots are 32-bit integers
+_LARGE = 1 << 16  # slots from which on what is never written to takes no memory
 
 # By code: the number that does nothing as second operand, and as first.
 _DOES_NOTHING_BEHIND = {code_of[name]: x for name, x in (("add", 0), ("sub", 0), ("mul", 1))}
@@ -44,7 +45,7 @@ class Custom(NamedTuple):
 
 
 class PythonTape:
-    """Columns that grow by doubling; slots from `count` on are free.
+    """Columns; slots from `count` on are free.
 
     kind         the class of what operators return
     owner        what the tape belongs to
@@ -63,6 +64,10 @@ class PythonTape:
         self.code = np.empty(0, np.uint8)
         self.first = self.second = np.empty(0, np.int32)
         self.values = np.empty(0)
+        self._code: memoryview
+        self._first: memoryview
+        self._second: memoryview
+        self._values: memoryview[float]
         self.names: dict[int, str] = {}
         self.customs: dict[int, Custom] = {}
         self.references: dict[int, int | None] = {}
@@ -76,29 +81,24 @@ class PythonTape:
                 f"scalar: got more than {_LONGEST} slots in one storage; split the formula over"
                 " several storages, or write it with tensors"
             )
-        n = self.count
-        self.capacity = min(capacity, _LONGEST)
-
-        def moved(old: np.ndarray) -> np.ndarray:
-            new = np.empty(self.capacity, old.dtype)
-            new[:n] = old[:n]
-            return new
-
-        self.code, self.values = moved(self.code), moved(self.values)
-        self.first, self.second = moved(self.first), moved(self.second)
-        self.values[n:] = math.nan
-        # Writing one element through a memoryview takes half the time.
-        self._code, self._first = memoryview(self.code.data), memoryview(self.first.data)
-        self._second = memoryview(self.second.data)
+        n, capacity = self.count, min(capacity, _LONGEST)
+        for name in ("code", "first", "second", "values"):  # one after the other, to need little
+            moved = np.empty(capacity, getattr(self, name).dtype)
+            moved[:n] = getattr(self, name)[:n]
+            setattr(self, name, moved)
+            # Writing one element through a memoryview takes half the time.
+            setattr(self, f"_{name}", memoryview(moved.data))
+        self.capacity = capacity
 
     def record(self, code: int, first: int, second: int = -1) -> int:
         """The slot of an operation on slots."""
         slot = self.count
         if slot == self.capacity:
-            self._reserve(2 * slot)
+            self._reserve((2 if slot < _LARGE else 4) * slot)
         self._code[slot] = code
         self._first[slot] = first
         self._second[slot] = second
+        self._values[slot] = math.nan
         self.count = slot + 1
         return slot
 

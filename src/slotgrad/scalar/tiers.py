@@ -1,8 +1,9 @@
 """What runs a scalar graph, chosen by its size; the caller does not notice.
 
-    Straight      up to STRAIGHT operations: native code of its own, an instruction a node
-    Lifting       any size: as array code where that pays, and until it is there and where it
-                  does not by the interpreter
+    Straight        up to SHORT operations: native code of its own, an instruction a node
+    Straightening   up to STRAIGHT operations: the same, and by the interpreter until it is there
+    Lifting         any size: as array code where that pays, and until it is there and where it
+                    does not by the interpreter
 
 All have `forward(values)` and `backward(values, gradients)` over arrays by slot.  `forward` reads
 leaves and numbers and writes the outputs; `backward` reads the gradients of the outputs and adds to
@@ -21,12 +22,18 @@ import numpy as np
 from ..kernel.scalars import FIRST_OPERATION
 from .lifted import Lifting
 from .straight import Straight
+from .straightened import Straightening
 
+SHORT = 64  # operations that are compiled about as fast as the interpreter gets ready
 STRAIGHT = 2000  # operations, at most
 
 
 class Tier(Protocol):
     """See the module."""
+
+    @property
+    def successor(self) -> Tier | None:
+        """What shall run from the next forward on."""
 
     @property
     def hidden(self) -> bool:
@@ -53,6 +60,9 @@ def tier(
     outputs: Sequence[int],
 ) -> Tier:
     """What runs these columns."""
-    if np.count_nonzero(code >= FIRST_OPERATION) <= STRAIGHT:
+    operations = np.count_nonzero(code >= FIRST_OPERATION)
+    if operations <= SHORT:
         return Straight(code, first, second, outputs)
+    if operations <= STRAIGHT:
+        return Straightening(code, first, second, outputs)
     return Lifting(code, first, second, values, outputs)

@@ -6,7 +6,7 @@ nanoseconds; else it calls the method "slow <name>" of the object, written in Py
 the same at leisure or raises.
 
 In the text, `%x = i64 %p[HEADER]` loads a word and `%p[0] = i64 %x` stores one, as in
-`targets/sweeps.py`.  May import kernel.scalars and targets.sweeps.
+`targets/sweeps.py`.  May import kernel.scalars, targets.scalar_object and targets.sweeps.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import re
 import struct
 
 from ..kernel.scalars import NUMBER, code_of
+from .scalar_object import OBJECT
 from .sweeps import expanded
 
 # the words of a header
@@ -40,123 +41,6 @@ WORDS = len(HEADER) - 1 + (2 << _HASHED)
 _NOTHING = {"add": (0.0, 0.0), "sub": (0.0, None), "mul": (1.0, 1.0), "div": (1.0, None)}
 
 _TEXT = """
-declare i64 @PyLong_AsLongLong(ptr)
-declare i64 @PyLong_AsLongLongAndOverflow(ptr, ptr)
-declare ptr @PyLong_FromLongLong(i64)
-declare ptr @PyDict_GetItemWithError(ptr, ptr)
-declare i64 @PyDict_Size(ptr)
-declare i32 @PyDict_SetItem(ptr, ptr, ptr)
-declare ptr @PyObject_GetAttrString(ptr, ptr)
-declare ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)
-declare ptr @PyErr_Occurred()
-declare void @PyErr_Clear()
-declare ptr @PyType_GenericAlloc(ptr, i64)
-declare ptr @PyType_GetSlot(ptr, i32)
-declare void @Py_IncRef(ptr)
-declare void @Py_DecRef(ptr)
-
-@float = internal global ptr null
-@int = internal global ptr null
-@none = internal global ptr null
-@address = internal constant [8 x i8] c"address\\00"
-
-define void @install(ptr %float, ptr %int, ptr %none) {
-  store ptr %float, ptr @float
-  store ptr %int, ptr @int
-  store ptr %none, ptr @none
-  ret void
-}
-
-; -- the object ------------------------------------------------------------------------------------
-
-define void @dealloc(ptr %self) {
-begin:
-  %type = ptr %self[kind]
-  %header = ptr %self[header]
-  %on = icmp ne ptr %header, null
-  br i1 %on, label %let.go, label %free
-let.go:
-  %tape = ptr %header[TAPE]
-  call void @Py_DecRef(ptr %tape)
-  br label %free
-free:
-  %function = call ptr @PyType_GetSlot(ptr %type, i32 74)
-  call void %function(ptr %self)
-  call void @Py_DecRef(ptr %type)
-  ret void
-}
-
-define ptr @get_tape(ptr %self, ptr %unused) {
-begin:
-  %header = ptr %self[header]
-  %on = icmp ne ptr %header, null
-  br i1 %on, label %found, label %none
-found:
-  %tape = ptr %header[TAPE]
-  br label %end
-none:
-  %nothing = load ptr, ptr @none
-  br label %end
-end:
-  %result = phi ptr [%tape, %found], [%nothing, %none]
-  call void @Py_IncRef(ptr %result)
-  ret ptr %result
-}
-
-define i32 @set_tape(ptr %self, ptr %tape, ptr %unused) {
-begin:
-  %before = ptr %self[header]
-  %none = load ptr, ptr @none
-  %is.none = icmp eq ptr %tape, %none
-  %deleted = icmp eq ptr %tape, null
-  %off = or i1 %is.none, %deleted
-  br i1 %off, label %put, label %on
-on:
-  %number = call ptr @PyObject_GetAttrString(ptr %tape, ptr @address)
-  %there = icmp ne ptr %number, null
-  br i1 %there, label %read, label %failed
-read:
-  %word = call i64 @PyLong_AsLongLong(ptr %number)
-  call void @Py_DecRef(ptr %number)
-  %bad = icmp eq i64 %word, -1
-  br i1 %bad, label %failed, label %hold
-hold:
-  %found = inttoptr i64 %word to ptr
-  call void @Py_IncRef(ptr %tape)
-  br label %put
-put:
-  %header = phi ptr [null, %begin], [%found, %hold]
-  %self[header] = ptr %header
-  %was.on = icmp ne ptr %before, null
-  br i1 %was.on, label %let.go, label %done
-let.go:
-  %old = ptr %before[TAPE]
-  call void @Py_DecRef(ptr %old)
-  br label %done
-done:
-  ret i32 0
-failed:
-  ret i32 -1
-}
-
-; -- recording -------------------------------------------------------------------------------------
-
-define internal ptr @made(ptr %header, i64 %slot) {
-begin:
-  %type = ptr %header[KIND]
-  %object = call ptr @PyType_GenericAlloc(ptr %type, i64 0)
-  %there = icmp ne ptr %object, null
-  br i1 %there, label %fill, label %end
-fill:
-  %object[header] = ptr %header
-  %object[slot] = i64 %slot
-  %tape = ptr %header[TAPE]
-  call void @Py_IncRef(ptr %tape)
-  br label %end
-end:
-  ret ptr %object
-}
-
 define internal i64 @push(ptr %header, i8 %c, i64 %a, i64 %b) {
 begin:
   %slot = i64 %header[COUNT]
@@ -170,6 +54,8 @@ begin:
   %second = ptr %header[SECOND]
   %b.w = trunc i64 %b to i32
   %second[%slot] = i32 %b.w
+  %values = ptr %header[VALUES]
+  %values[%slot] = double 0x7FF8000000000000
   ret i64 %slot
 }
 
@@ -265,10 +151,15 @@ slow:
   ret ptr %answer
 }
 
-; null, without an error, if Python must see to it
-define internal ptr @binary(ptr %x, ptr %y, i8 %c, double %behind, double %before) {
+; %z is what pow is called with as well; None elsewhere
+define internal ptr @binary(ptr %x, ptr %y, ptr %z, i8 %c, double %behind, double %before, \
+ptr %name, ptr %reflected) {
 begin:
   %overflow = alloca i32
+  %none = load ptr, ptr @none
+  %plain = icmp eq ptr %z, %none
+  br i1 %plain, label %look, label %slow
+look:
   %x.type = ptr %x[kind]
   %y.type = ptr %y[kind]
   %alike = icmp eq ptr %x.type, %y.type
@@ -347,118 +238,26 @@ record:
   %result = call ptr @made(ptr %header, i64 %slot)
   ret ptr %result
 slow:
-  ret ptr null
-}
-
-; -- Python ----------------------------------------------------------------------------------------
-
-define internal ptr @called(ptr %method, ptr %arguments, i64 %count) {
-begin:
-  %there = icmp ne ptr %method, null
-  br i1 %there, label %call, label %end
-call:
-  %answer = call ptr @PyObject_Vectorcall(ptr %method, ptr %arguments, i64 %count, ptr null)
-  call void @Py_DecRef(ptr %method)
-  br label %end
-end:
-  %result = phi ptr [null, %begin], [%answer, %call]
-  ret ptr %result
-}
-
-define internal ptr @slow(ptr %x, ptr %y, ptr %z, ptr %name, ptr %reflected) {
-begin:
-  %arguments = alloca [2 x ptr]
-  %error = call ptr @PyErr_Occurred()
-  %failed = icmp ne ptr %error, null
-  br i1 %failed, label %raise, label %first
-raise:
-  ret ptr null
-first:
-  %forward = call ptr @PyObject_GetAttrString(ptr %x, ptr %name)
-  %there = icmp ne ptr %forward, null
-  br i1 %there, label %call, label %second
-second:
-  call void @PyErr_Clear()
-  %backward = call ptr @PyObject_GetAttrString(ptr %y, ptr %reflected)
-  br label %call
-call:
-  %method = phi ptr [%forward, %first], [%backward, %second]
-  %argument = phi ptr [%y, %first], [%x, %second]
-  %arguments[0] = ptr %argument
-  %arguments[1] = ptr %z
-  %none = load ptr, ptr @none
-  %plain = icmp eq ptr %z, %none
-  %count = select i1 %plain, i64 1, i64 2
-  %answer = call ptr @called(ptr %method, ptr %arguments, i64 %count)
+  %answer = call ptr @slow(ptr %x, ptr %y, ptr %z, ptr %name, ptr %reflected)
   ret ptr %answer
 }
 """
 
-_OPERATOR = """
-define ptr @operator_NAME(ptr %x, ptr %y) {
-begin:
+_BINARY = """
+define ptr @FORWARD(ptr %x, ptr %yPARAMETER) {
   %none = load ptr, ptr @none
-  %fast = call ptr @binary(ptr %x, ptr %y, i8 CODED, double BEHIND, double BEFORE)
-  %done = icmp ne ptr %fast, null
-  br i1 %done, label %end, label %python
-python:
-  %answer = call ptr @slow(ptr %x, ptr %y, ptr %none, ptr @operator.NAME, ptr @reflected.NAME)
-  br label %end
-end:
-  %result = phi ptr [%fast, %begin], [%answer, %python]
-  ret ptr %result
-}
-"""
-
-_POWER = """
-define ptr @operator_NAME(ptr %x, ptr %y, ptr %z) {
-begin:
-  %none = load ptr, ptr @none
-  %plain = icmp eq ptr %z, %none
-  br i1 %plain, label %try, label %python
-try:
-  %fast = call ptr @binary(ptr %x, ptr %y, i8 CODED, double BEHIND, double BEFORE)
-  %done = icmp ne ptr %fast, null
-  br i1 %done, label %end, label %python
-python:
-  %answer = call ptr @slow(ptr %x, ptr %y, ptr %z, ptr @operator.NAME, ptr @reflected.NAME)
-  br label %end
-end:
-  %result = phi ptr [%fast, %try], [%answer, %python]
-  ret ptr %result
-}
-"""
-
-_METHOD = """
-define ptr @method_NAME(ptr %x, ptr %y) {
-begin:
-  %none = load ptr, ptr @none
-  %fast = call ptr @binary(ptr %x, ptr %y, i8 CODED, double BEHIND, double BEFORE)
-  %done = icmp ne ptr %fast, null
-  br i1 %done, label %end, label %python
-python:
-  %answer = call ptr @slow(ptr %x, ptr %y, ptr %none, ptr @method.NAME, ptr @method.NAME)
-  br label %end
-end:
-  %result = phi ptr [%fast, %begin], [%answer, %python]
+  %result = call ptr @binary(ptr %x, ptr %y, ptr THIRD, i8 CODED, double BEHIND, double BEFORE, \
+ptr @FORWARD.name, ptr @REFLECTED.name)
   ret ptr %result
 }
 """
 
 _UNARY = """
-define ptr @method_NAME(ptr %self, ptr %unused) {
-  %result = call ptr @unary(ptr %self, i8 CODED, ptr @method.NAME)
+define ptr @FORWARD(ptr %self, ptr %unused) {
+  %result = call ptr @unary(ptr %self, i8 CODED, ptr @FORWARD.name)
   ret ptr %result
 }
 """
-
-_SIGN = """
-define ptr @sign_NAME(ptr %self) {
-  %result = call ptr @unary(ptr %self, i8 CODED, ptr @method.NAME)
-  ret ptr %result
-}
-"""
-_SIGNS = ("neg", "abs")  # of no argument, and with an operator
 
 
 def recorder_text(
@@ -470,15 +269,15 @@ def recorder_text(
                                 argument, and of none
     words                       where what is read stands in objects, in words
     """
-    parts = [_TEXT]
+    parts = [OBJECT, _TEXT]
     for name in operators:
-        parts += [_constant("operator", name), _constant("reflected", name)]
-        parts.append(_filled(_POWER if name == "pow" else _OPERATOR, name))
+        parts += [_name("operator", name), _name("reflected", name)]
+        third = {"PARAMETER": ", ptr %z", "THIRD": "%z"} if name == "pow" else {}
+        parts.append(_filled(_BINARY, name, "operator", "reflected", third))
     for name in binary:
-        parts += [_constant("method", name), _filled(_METHOD, name)]
+        parts += [_name("method", name), _filled(_BINARY, name, "method", "method", {})]
     for name in unary:
-        parts += [_constant("method", name), _filled(_UNARY, name)]
-        parts += [_filled(_SIGN, name)] * (name in _SIGNS)
+        parts += [_name("method", name), _filled(_UNARY, name, "method", "method", {})]
     places = {name: i for i, name in enumerate(HEADER)} | words
     text = re.sub(r"\[([A-Za-z]+)\]", lambda m: f"[{places.get(m[1], m[1])}]", "".join(parts))
     numbers = {"CONSTANT": NUMBER, "UNHASHED": 64 - _HASHED, "RECENT": places["RECENT"]}
@@ -492,17 +291,23 @@ def slow_name(role: str, name: str) -> str:
     return f"slow {role} {name}"
 
 
-def _constant(role: str, name: str) -> str:
+def _name(role: str, name: str) -> str:
     text = slow_name(role, name)
-    return f'@{role}.{name} = internal constant [{len(text) + 1} x i8] c"{text}\\00"\n'
+    length = len(text) + 1
+    return f'@{role}_{name}.name = internal constant [{length} x i8] c"{text}\\00"\n'
 
 
-def _filled(text: str, name: str) -> str:
+def _filled(text: str, name: str, forward: str, reflected: str, third: dict[str, str]) -> str:
     behind, before = _NOTHING.get(name, (None, None))
-    values = {"CODED": str(code_of[name]), "BEHIND": _double(behind), "BEFORE": _double(before)}
-    for key, value in values.items():
-        text = text.replace(key, value)
-    return text.replace("NAME", name)
+    values = {
+        "FORWARD": f"{forward}_{name}",
+        "REFLECTED": f"{reflected}_{name}",
+        "CODED": str(code_of[name]),
+        "BEHIND": _double(behind),
+        "BEFORE": _double(before),
+        **(third or {"PARAMETER": "", "THIRD": "%none"}),
+    }
+    return re.sub("|".join(values), lambda m: values[m[0]], text)
 
 
 def _double(x: float | None) -> str:

@@ -15,8 +15,7 @@ no operation computes come first and then one stretch after the other.
               their kinds are marked by adding 128
     gather    out[i] = x[slots[i]]
     scatter   out[slots[i]] = x[i]
-    up, down  `run` (see targets/tape.py) of each stretch, from the first or from the last
-    pass_up, pass_down  the same for stretches of one kind in the order of recording
+    up, down  call a function of targets/tape.py for each stretch, from the first or from the last
 
 In the text, `%x = i32 %column[%i]` loads an element and `%column[%i] = i32 %x` stores one.
 May import nothing of the package.
@@ -78,20 +77,21 @@ end:
 """
 
 
-# The operands %a and %b of slot %i, where %two tells whether there is a second one.
+# The operands %a and %b of slot %i; %b is %a where there is %one.
 _OPERANDS = """\
   %a.w = i32 %first[%i]
   %a = zext i32 %a.w to i64
   %b.w = i32 %second[%i]
   %b.z = zext i32 %b.w to i64
-  %b = select i1 %two, i64 %b.z, i64 %a"""
+  %one = icmp slt i32 %b.w, 0
+  %b = select i1 %one, i64 %a, i64 %b.z"""
 
 _ARITY = """\
   %c = i8 %code[%i]
   %c.i = zext i8 %c to i64
   %arity.c = i8 %arity[%c.i]"""
 
-_PREPARE = [
+_STEPS = [
     _loop(
         "need",
         "ptr %code, ptr %first, ptr %second, ptr %arity, ptr %live",
@@ -101,13 +101,12 @@ _PREPARE = [
   br i1 %leaf, label %next, label %look
 look:
   %known = icmp ule i8 %arity.c, 2
-  %two = icmp eq i8 %arity.c, 2
 {_OPERANDS}
   %a.ok = icmp ult i64 %a, %i
   %b.ok = icmp ult i64 %b, %i
   %both = and i1 %a.ok, %b.ok
-  %absent = icmp slt i32 %b.w, 0
-  %as.many = xor i1 %two, %absent
+  %two = icmp eq i8 %arity.c, 2
+  %as.many = xor i1 %two, %one
   %fine = and i1 %both, %as.many
   %ok = and i1 %fine, %known
   br i1 %ok, label %mark, label %bad
@@ -134,15 +133,14 @@ mark:
   %none = or i1 %leaf, %dead
   br i1 %none, label %put, label %look
 look:
-  %two = icmp eq i8 %arity.c, 2
 {_OPERANDS}
   %a.c = i8 %code[%a]
   %a.number = icmp eq i8 %a.c, 1
   %a.add = select i1 %a.number, i8 32, i8 0
   %b.c = i8 %code[%b]
   %b.number = icmp eq i8 %b.c, 1
-  %b.fixed = and i1 %b.number, %two
-  %b.add = select i1 %b.fixed, i8 64, i8 0
+  %b.other = select i1 %b.number, i8 64, i8 0
+  %b.add = select i1 %one, i8 0, i8 %b.other
   %k.a = add i8 %c, %a.add
   %k.b = add i8 %k.a, %b.add
   br label %put
@@ -175,23 +173,15 @@ put:
   %out[%s] = double %v
   br label %next""",
     ),
-]
-
-_SORT = [
     _loop(
         "level",
         "ptr %kind, ptr %first, ptr %second, ptr %levels, ptr %count",
-        """\
+        f"""\
   %k = i8 %kind[%i]
   %none = icmp eq i8 %k, 0
   br i1 %none, label %put, label %look
 look:
-  %a.w = i32 %first[%i]
-  %a = zext i32 %a.w to i64
-  %b.w = i32 %second[%i]
-  %one = icmp slt i32 %b.w, 0
-  %b.z = zext i32 %b.w to i64
-  %b = select i1 %one, i64 %a, i64 %b.z
+{_OPERANDS}
   %a.level = i32 %levels[%a]
   %b.level = i32 %levels[%b]
   %a.higher = icmp sgt i32 %a.level, %b.level
@@ -237,7 +227,7 @@ put:
     _loop(
         "arrange",
         "ptr %kind, ptr %first, ptr %second, ptr %place, ptr %kind.out, ptr %a.out, ptr %b.out",
-        """\
+        f"""\
   %p.w = i32 %place[%i]
   %p = zext i32 %p.w to i64
   %k = i8 %kind[%i]
@@ -245,12 +235,7 @@ put:
   %none = icmp eq i8 %k, 0
   br i1 %none, label %next, label %look
 look:
-  %a.w = i32 %first[%i]
-  %a = zext i32 %a.w to i64
-  %b.w = i32 %second[%i]
-  %one = icmp slt i32 %b.w, 0
-  %b.z = zext i32 %b.w to i64
-  %b = select i1 %one, i64 %a, i64 %b.z
+{_OPERANDS}
   %a.place = i32 %place[%a]
   %b.place = i32 %place[%b]
   %a.out[%p] = i32 %a.place
@@ -334,12 +319,7 @@ end:
 ]
 
 _RUN = "ptr %table, ptr %first, ptr %second, ptr %values, ptr %gradients"
-_CALL = (
-    "  %run = ptr %table[%k.i]\n  call void %run(ptr %first, ptr %second, ptr %values,"
-    " ptr %gradients, i64 %begin, i64 %middle, i64 %stop)\n  br label %next"
-)
-
-_STRETCH = f"""\
+_STRETCH = """\
   %begin.w = i32 %begins[%i]
   %begin = zext i32 %begin.w to i64
   %after = add i64 %i, 1
@@ -353,88 +333,15 @@ _STRETCH = f"""\
   %middle = select i1 %ordered, i64 %begin, i64 %whole
   %k = and i8 %flagged, 127
   %k.i = zext i8 %k to i64
-{_CALL}"""
-
-_PASS_UP = f"""
-define void @pass_up(ptr %unused, ptr %kinds, {_RUN}, i64 %n) nounwind {{
-entry:
-  br label %head
-head:
-  %begin = phi i64 [0, %entry], [%stop, %next]
-  %left = icmp slt i64 %begin, %n
-  br i1 %left, label %body, label %end
-body:
-  %k = i8 %kinds[%begin]
-  %k.i = zext i8 %k to i64
-  br label %grow
-grow:
-  %reached = phi i64 [%begin, %body], [%stop, %look]
-  %stop = add i64 %reached, 1
-  %inside = icmp slt i64 %stop, %n
-  br i1 %inside, label %look, label %found
-look:
-  %other = i8 %kinds[%stop]
-  %same = icmp eq i8 %other, %k
-  br i1 %same, label %grow, label %found
-found:
-  %leaf = icmp eq i8 %k, 0
-  br i1 %leaf, label %next, label %call
-call:
-{_CALL.replace("%middle", "%begin")}
-next:
-  br label %head
-end:
-  ret void
-}}
-"""
-
-_PASS_DOWN = f"""
-define void @pass_down(ptr %unused, ptr %kinds, {_RUN}, i64 %n) nounwind {{
-entry:
-  br label %head
-head:
-  %stop = phi i64 [%n, %entry], [%begin, %next]
-  %left = icmp sgt i64 %stop, 0
-  br i1 %left, label %body, label %end
-body:
-  %last = sub i64 %stop, 1
-  %k = i8 %kinds[%last]
-  %k.i = zext i8 %k to i64
-  br label %grow
-grow:
-  %begin = phi i64 [%last, %body], [%lower, %look]
-  %inside = icmp sgt i64 %begin, 0
-  br i1 %inside, label %look, label %found
-look:
-  %lower = sub i64 %begin, 1
-  %other = i8 %kinds[%lower]
-  %same = icmp eq i8 %other, %k
-  br i1 %same, label %grow, label %found
-found:
-  %leaf = icmp eq i8 %k, 0
-  br i1 %leaf, label %next, label %call
-call:
-{_CALL.replace("%middle", "%begin")}
-next:
-  br label %head
-end:
-  ret void
-}}
-"""
+  %run = ptr %table[%k.i]
+  call void %run(ptr %first, ptr %second, ptr %values, ptr %gradients, i64 %begin, i64 %middle, \
+i64 %stop)
+  br label %next"""
 
 
-# What stands in a table for kinds whose operands want no gradient.
-_NOTHING = """
-define void @nothing(ptr %a, ptr %b, ptr %v, ptr %g, i64 %begin, i64 %middle, i64 %end) nounwind {
-  ret void
-}
-"""
-
-
-def sweeps(lanes: int) -> tuple[str, ...]:
-    """The texts: what every tape needs, sorting, running; vectors have `lanes` elements."""
+def sweeps_text(lanes: int) -> str:
+    """The text of all sweeps; vectors have `lanes` elements."""
     arguments = f"ptr %begins, ptr %kinds, {_RUN}"
     stretch = _STRETCH.replace("LANES", str(lanes))
-    prepare = [*_PREPARE, _PASS_UP, _PASS_DOWN, _NOTHING]
     run = [_loop("up", arguments, stretch), _loop("down", arguments, stretch, down=True)]
-    return tuple(expanded("".join(part)) for part in (prepare, [*_SORT, *run]))
+    return expanded("".join([*_STEPS, *run]))

@@ -1,10 +1,12 @@
 """The text of what runs over a stretch of slots that one operation made.
 
-    void run(ptr first, ptr second, ptr values, ptr gradients, i64 begin, i64 middle, i64 end)
+    void forward(ptr first, ptr second, ptr values, ptr gradients, i64 begin, i64 middle, i64 end)
 
-computes the values of the slots begin ... end - 1, or adds what these owe to the gradients of
-their operands.  Up to `middle`, whole vectors behind `begin`, they must not depend on each other;
-the others are taken one after the other, upwards for values and downwards for gradients.
+computes the values of the slots begin ... end - 1; `backward01`, which is called likewise, adds
+what these owe to the gradients of their operands, `backward0` and `backward1` to those of one of
+them, and `backward` to none, since they are numbers.  Up to `middle`, whole vectors behind `begin`,
+the slots must not depend on each other; the others are taken one after the other, upwards for
+values and downwards for gradients.
 
 Operands are gathered and gradients added one by one, which is no slower than the processors' own
 instructions for it.  So cheap operations gain nothing from vectors, and have none.
@@ -14,7 +16,7 @@ May import the floor, kernel, runtime.host, runtime.rules and the writers of LLV
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ..dtypes import float64
 from ..kernel.scalars import arity_of, name_of
@@ -27,7 +29,7 @@ from .vector import Vector
 CHEAP = frozenset({"add", "sub", "mul", "neg", "abs", "sign", "floor", "maximum", "minimum"})
 
 _HEADER = (
-    "define void @run(ptr %first, ptr %second, ptr %values, ptr %gradients,"
+    "define void @NAME(ptr %first, ptr %second, ptr %values, ptr %gradients,"
     ' i64 %begin, i64 %middle, i64 %end) nounwind "prefer-vector-width"="512" {'
 )
 _COLUMNS = ("%first", "%second")
@@ -35,18 +37,39 @@ _VALUES, _GRADIENTS = "%values", "%gradients"
 
 
 def forward_text(code: int, host: Host) -> str:
-    """`run` for the values of an operation."""
+    """The function for the values of an operation."""
+    module = Module(host)
 
     def body(loop: _Vectors) -> None:
         slots = [loop.slots(column) for column in _COLUMNS[: arity_of(code)]]
         operands = [loop.gathered(_VALUES, s) for s in slots]
         loop.put(_VALUES, value(loop.k, code, *operands))
 
-    return _text(code, body, host, _VALUES, 1)
+    _define(module, "forward", _loops(module, code, body, _VALUES, 1))
+    return module.text
 
 
-def backward_text(code: int, wanted: tuple[int, ...], host: Host) -> str:
-    """`run` for the gradients of the wanted operands."""
+def backward_text(code: int, host: Host) -> str:
+    """The functions for the gradients of the operands of an operation."""
+    module = Module(host)
+    for wanted in ((), (0,), (1,), (0, 1)):
+        if max(wanted, default=0) < arity_of(code):
+            _define(module, backward_name(wanted), _backward(module, code, wanted))
+    return module.text
+
+
+def backward_name(wanted: Iterable[int]) -> str:
+    """The function for the gradients of these operands.
+
+    >>> backward_name([0, 1])
+    'backward01'
+    """
+    return "".join(["backward", *map(str, wanted)])
+
+
+def _backward(module: Module, code: int, wanted: tuple[int, ...]) -> list[str]:
+    if not wanted:
+        return []
     read = needs(code, wanted)
 
     def body(loop: _Vectors) -> None:
@@ -59,24 +82,27 @@ def backward_text(code: int, wanted: tuple[int, ...], host: Host) -> str:
         for j, x in zip(wanted, contributions(loop.k, code, g, out, *operands, wanted=wanted)):
             loop.add(_GRADIENTS, slots[j], x)
 
-    return _text(code, body, host, _GRADIENTS, len(wanted))
+    return _loops(module, code, body, _GRADIENTS, len(wanted))
 
 
-def _text(code: int, body: Callable[[_Vectors], None], host: Host, stored: str, stores: int) -> str:
+def _define(module: Module, name: str, lines: list[str]) -> None:
+    text = "\n".join([_HEADER.replace("NAME", name), "entry:", *lines, "  ret void", "}\n"])
+    module.define(name, lambda: text)
+
+
+def _loops(
+    module: Module, code: int, body: Callable[[_Vectors], None], stored: str, stores: int
+) -> list[str]:
     """`body` for vectors from begin to middle, and for the slots from there to end."""
-    module = Module(host)
     downwards = stored == _GRADIENTS
     lines: list[str] = []
     start, before, lanes = "%begin", "entry", 1
     if name_of(code) not in CHEAP:
-        vectors = _Vectors(Vector(module, host.lanes(float64), "%v"), downwards)
+        vectors = _Vectors(Vector(module, module.host.lanes(float64), "%v"), downwards)
         lines += vectors.text(before, start, "%middle", body)
         start, before, lanes = "%middle", "v.end", 2
     chain = _Chain(Vector(module, lanes, "%s"), downwards, stored, stores)
-    lines += chain.text(before, start, "%end", body)
-    text = "\n".join([_HEADER, "entry:", *lines, "  ret void", "}\n"])
-    module.define("run", lambda: text)
-    return module.text
+    return lines + chain.text(before, start, "%end", body)
 
 
 # -- loops -----------------------------------------------------------------------------------------
