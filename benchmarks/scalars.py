@@ -383,13 +383,15 @@ class Random(Case):
 
 
 REPEAT = """
-define void @repeat(ptr %forward, ptr %backward, ptr %values, ptr %gradients, i64 %times) {
+define void @repeat(
+    ptr %forward, ptr %backward, ptr %values, ptr %gradients, ptr %kept, i64 %times
+) {
 entry:
   br label %again
 again:
   %i = phi i64 [0, %entry], [%next, %again]
   call void %forward(ptr %values)
-  call void %backward(ptr %values, ptr %gradients)
+  call void %backward(ptr %values, ptr %gradients, ptr %kept)
   %next = add i64 %i, 1
   %more = icmp slt i64 %next, %times
   br i1 %more, label %again, label %done
@@ -416,12 +418,13 @@ class Straight(Random):
         storage = compiled(y)
         [step] = storage._recent.steps
         library = import_module("slotgrad.runtime.llvm").compile_text(REPEAT)
-        kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, ctypes.c_int64)
+        kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 5, ctypes.c_int64)
         repeat = kind(library.address("repeat"))
         values, gradients = storage.values.copy(), np.zeros(len(storage))
         gradients[y.slot] = 1.0
         code = [ctypes.cast(f, ctypes.c_void_p) for f in (step._forward, step._backward)]
-        data = [x.ctypes.data_as(ctypes.c_void_p) for x in (values, gradients)]  # own them, too
+        arrays = values, gradients, step._kept
+        data = [x.ctypes.data_as(ctypes.c_void_p) for x in arrays]  # own them, too
         times = max(1, LOOP_OPERATIONS // self.count)
 
         def run() -> float:

@@ -78,7 +78,7 @@ class ValueStorage:
 
         Call forward() after that: writing here is not noticed as setting `variable.value` is.
         """
-        self._settle()
+        self._settle_values()
         return self.tape.values[: self.tape.count]
 
     @property
@@ -95,6 +95,10 @@ class ValueStorage:
             grown[: len(self._gradients)] = self._gradients
             self._gradients = grown
         return self._gradients
+
+    def _settle_values(self) -> None:
+        if self._last is not None:
+            self._last.settle(self.tape.values, None)
 
     def _settle(self) -> None:
         if self._last is not None:
@@ -305,7 +309,7 @@ class Variable(Recorded):
         storage, slot = self.storage, self.slot
         last = storage._last
         if last is not None and slot not in last.outputs and not self._is_variable():
-            storage._settle()
+            storage._settle_values()
         return self.tape.values.item(slot)
 
     @value.setter
@@ -337,7 +341,10 @@ class Variable(Recorded):
                     " outside once it is compiled: call .compile() first"
                 )
             storage._seeds[slot] = number
-            if storage._last is not None and storage._last.hidden:
+            last = storage._last
+            if last is not None and last.hidden:
+                if slot in last.outputs and storage._gradients[slot] == number:
+                    return  # what is hidden follows from it still
                 storage._settle()
         storage._all_gradients()[slot] = number
 
