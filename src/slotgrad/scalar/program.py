@@ -63,6 +63,8 @@ class Program:
     @property
     def hidden(self) -> bool:
         """Whether gradients of the last backward are not in their slots yet."""
+        if len(self.steps) == 1:  # mostly, and then without a loop
+            return self.steps[0].hidden
         return any(step.hidden for step in self.steps)
 
     def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:

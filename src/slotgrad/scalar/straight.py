@@ -1,9 +1,10 @@
 """Straight code: a small scalar graph as native code without loops, one instruction a node.
 
-    void forward(ptr values)     computes the slots of operations
-    void backward(ptr values, ptr gradients, ptr kept)
-                                 adds to the gradients of leaves and of outputs; keeps the values
-                                 of the leaves and what the gradients of the outputs were
+    void forward(ptr arrays)    computes the slots of operations
+    void backward(ptr arrays)   adds to the gradients of leaves and of outputs; keeps the values of
+                                the leaves and what the gradients of the outputs were
+
+The arrays are three: values, gradients and what is kept.
 
 >>> import numpy as np
 >>> code = np.array([LEAF, LEAF, code_of["add"], code_of["mul"]], np.uint8)  # (a + b) * a
@@ -46,8 +47,8 @@ from .interpreted import Interpreted
 
 _NODES = 64  # of a function of forward
 _SHORT = 8  # instructions; longer expressions are functions, which are called
-_Forward = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-_Backward = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+# Letting other threads run meanwhile would take longer than the code does.
+_Function = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 
 Expression = Callable[..., list[Any]]  # (k, *values) -> values
 
@@ -64,32 +65,31 @@ class Straight:
     ) -> None:
         writer = _Writer(code, first, second, outputs)
         library = compile_text(writer.text())
-        self._forward = _Forward(library.address("forward"))
-        self._backward = _Backward(library.address("backward"))
+        self._forward = _Function(library.address("forward"))
+        self._backward = _Function(library.address("backward"))
         self._columns = code, first, second
         self._leaves, self._outputs = np.array(writer.leaves, np.int64), np.array(outputs, np.int64)
         self._inner = np.setdiff1d(writer.nodes, outputs)  # their gradients are hidden
         self._hides = self._inner.size > 0
         self._kept = np.empty(len(self._leaves) + len(self._outputs))
-        self._kept_at = address_of(self._kept)
-        self._addresses: tuple[Any, ...] = (None, 0, None, 0)  # of the arrays of the last call
+        self._values = self._gradients = np.empty(0)  # of the last call, whose addresses are in:
+        self._arrays = (ctypes.c_void_p * 3)(0, 0, address_of(self._kept))
+        self._at = ctypes.addressof(self._arrays)
         self.hidden = False
 
     def forward(self, values: np.ndarray) -> None:
         """Compute the slots of operations."""
-        held, at, *rest = self._addresses
-        if values is not held:
-            at = address_of(values)
-            self._addresses = values, at, *rest
-        self._forward(at)
+        if values is not self._values:
+            self._values, self._arrays[0] = values, address_of(values)
+        self._forward(self._at)
 
     def backward(self, values: np.ndarray, gradients: np.ndarray) -> None:
         """Carry the gradients of the outputs to the leaves."""
-        held, at, held_too, at_too = self._addresses
-        if values is not held or gradients is not held_too:
-            at, at_too = address_of(values), address_of(gradients)
-            self._addresses = values, at, gradients, at_too
-        self._backward(at, at_too, self._kept_at)
+        if values is not self._values:
+            self._values, self._arrays[0] = values, address_of(values)
+        if gradients is not self._gradients:
+            self._gradients, self._arrays[1] = gradients, address_of(gradients)
+        self._backward(self._at)
         self.hidden = self._hides
 
     def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:
@@ -134,16 +134,21 @@ class _Writer:
     def text(self) -> str:
         parts = [self.nodes[i : i + _NODES] for i in range(0, len(self.nodes), _NODES)]
         ups = [self._up(number, nodes) for number, nodes in enumerate(parts)]
-        self._function("forward", ["values"], [f"call void @{f}(ptr %values)" for f in ups])
-        self._function("backward", ["values", "gradients", "kept"], self._down())
+        self._function("forward", [f"call void @{f}(ptr %values)" for f in ups])
+        self._function("backward", self._down())
         return self.module.text
 
-    def _function(self, name: str, arrays: list[str], lines: list[str], kind: str = "") -> None:
-        parameters = ", ".join(f"ptr noalias %{array}" for array in arrays)
-        body = "\n".join(lines)
-        text = (
-            f"define {kind}void @{name}({parameters}) nounwind {{\nentry:\n{body}\nret void\n}}\n"
-        )
+    def _function(self, name: str, lines: list[str]) -> None:
+        begin = []
+        for number, array in enumerate(("values", "gradients", "kept")):
+            begin += [
+                f"%{array}.at = getelementptr ptr, ptr %arrays, i64 {number}",
+                f"%{array} = load ptr, ptr %{array}.at",
+            ]
+        self._define(f"void @{name}(ptr %arrays)", name, [*begin, *lines])
+
+    def _define(self, title: str, name: str, lines: list[str]) -> None:
+        text = "\n".join([f"define {title} nounwind {{\nentry:", *lines, "  ret void\n}\n"])
         self.module.define(name, lambda: text)
 
     # -- values --------------------------------------------------------------------------------
@@ -156,7 +161,7 @@ class _Writer:
             known[i] = self._value(k, known, i)
             k.store(known[i], float64, "%values", str(i))
         name = f"up{number}"
-        self._function(name, ["values"], k.lines, "internal ")
+        self._define(f"internal void @{name}(ptr %values)", name, k.lines)
         return name
 
     def _value(self, k: Vector, known: dict[int, Value], i: int) -> Value:

@@ -115,7 +115,8 @@ class ValueStorage:
                 self._variables = np.flatnonzero(self.tape.first[: self.tape.count] < 0)
             gradients = self._all_gradients()
             gradients[self._variables] = 0.0
-            gradients[list(self._seeds)] = 0.0
+            for slot in self._seeds:
+                gradients[slot] = 0.0
         else:
             self._gradients.fill(0.0)
             self._clean = True
@@ -343,7 +344,7 @@ class Variable(Recorded):
             storage._seeds[slot] = number
             last = storage._last
             if last is not None and last.hidden:
-                if slot in last.outputs and storage._gradients[slot] == number:
+                if slot in last.outputs and storage._gradients.item(slot) == number:
                     return  # what is hidden follows from it still
                 storage._settle()
         storage._all_gradients()[slot] = number
@@ -360,7 +361,7 @@ class Variable(Recorded):
 
     def _is_variable(self) -> bool:
         tape, slot = self.tape, self.slot
-        return not (tape.first[slot] >= 0 or slot in tape.customs or slot in tape.references)
+        return not (tape.first.item(slot) >= 0 or slot in tape.customs or slot in tape.references)
 
     def _must_be_variable(self, action: str) -> None:
         if not self._is_variable():
