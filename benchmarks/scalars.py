@@ -383,13 +383,13 @@ class Random(Case):
 
 
 REPEAT = """
-define void @repeat(ptr %forward, ptr %backward, ptr %values, ptr %gradients, i64 %times) {
+define void @repeat(ptr %forward, ptr %backward, ptr %arrays, i64 %times) {
 entry:
   br label %again
 again:
   %i = phi i64 [0, %entry], [%next, %again]
-  call void %forward(ptr %values)
-  call void %backward(ptr %values, ptr %gradients)
+  call void %forward(ptr %arrays)
+  call void %backward(ptr %arrays)
   %next = add i64 %i, 1
   %more = icmp slt i64 %next, %times
   br i1 %more, label %again, label %done
@@ -414,20 +414,19 @@ class Straight(Random):
     def slotgrad(self, sg: Any) -> Callable[[], object]:
         y, _ = self.recorded(sg)
         storage = compiled(y)
-        [step] = storage._recent.steps
         library = import_module("slotgrad.runtime.llvm").compile_text(REPEAT)
-        kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, ctypes.c_int64)
+        kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, ctypes.c_int64)
         repeat = kind(library.address("repeat"))
-        values, gradients = storage.values.copy(), np.zeros(len(storage))
-        gradients[y.slot] = 1.0
-        step = getattr(step, "straight", step)
+        y.gradient = 1.0
+        y.forward()
+        y.backward()  # so that the step knows the arrays
+        [step] = storage._recent.steps
         code = [ctypes.cast(f, ctypes.c_void_p) for f in (step._forward, step._backward)]
-        data = [x.ctypes.data_as(ctypes.c_void_p) for x in (values, gradients)]  # own them, too
         times = max(1, LOOP_OPERATIONS // self.count)
 
         def run() -> float:
-            repeat(*code, *data, times)
-            return values.item(y.slot)
+            repeat(*code, step._at, times)
+            return y.value
 
         return Loop(run, times * self.count)
 

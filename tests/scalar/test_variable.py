@@ -263,6 +263,63 @@ def test_leaves_add_up_and_formulas_start_anew(limit, monkeypatch):
     np.testing.assert_array_equal(storage.gradients, 0.0)
 
 
+def _step(storage, a, b, g):
+    storage.gradient_step(0.1, [a, b])
+
+
+def _forward(storage, a, b, g):
+    a.value = 7
+    g.forward()
+
+
+def _weight(storage, a, b, g):
+    g.gradient = 3
+
+
+def _another_formula(storage, a, b, g):
+    h = a.exp() * b
+    h.compile()
+    h.forward()
+    h.gradient = 1
+    h.backward()
+
+
+def _write(storage, a, b, g):
+    storage.values[[a.slot, b.slot]] = 0
+
+
+@pytest.mark.parametrize("limit", [0, 2000])
+@pytest.mark.parametrize("happens", [_step, _forward, _weight, _another_formula, _write])
+def test_gradients_of_formulas_are_those_of_the_last_backward(happens, limit, monkeypatch):
+    monkeypatch.setattr(tiers, "STRAIGHT", limit)
+    storage, a, b, f = formula()
+    total = f * b
+    g = total.sin() * f
+    g.compile()
+    for x in (0.5, 1.0):
+        a.value = x
+        g.gradient = 1
+        g.forward()
+        g.backward()
+    happens(storage, a, b, g)
+    inner, outer = math.sin(12), math.cos(12) * 4  # f = 4, total = 12
+    same((0, [total.gradient, f.gradient]), (0, [outer, inner + 3 * outer]))
+    assert g.gradient == (3 if happens is _weight else 1)
+
+
+def test_weights_that_stay_leave_gradients_of_formulas_for_later():
+    storage, a, b, f = formula()
+    g = f * b
+    g.compile()
+    for _ in range(2):
+        g.gradient = 2
+        g.forward()
+        g.backward()
+        assert storage._last.hidden
+    assert (f.value, f.gradient) == (10.0, 6.0)
+    assert not storage._last.hidden
+
+
 @pytest.mark.parametrize("limit", [0, 2000])
 def test_several_outputs_have_gradients_of_their_own(limit, monkeypatch):
     monkeypatch.setattr(tiers, "STRAIGHT", limit)
@@ -589,7 +646,7 @@ def test_code_and_picture():
         "gv[3] += gv[9]",
         "gv[8] -= gv[9]",
         "gv[5] += gv[8] / v[7]",
-        "gv[7] += -gv[8] * v[8] / v[7]",
+        "gv[7] += -(gv[8] / v[7]) * v[8]",
         "gv[0] += 2 * v[0] ** 1 * gv[7]",
         "gv[1] += where(v[1] > 0.5, gv[5], where(v[1] < 0.5, 0, 0.5 * gv[5]))",
         "gv[2] += v[0] * gv[3]",

@@ -50,13 +50,14 @@ class Interpreted:
         gradients[self._leaves] += own[self._place[self._leaves]]
         self._unsettled[1] = True
 
-    def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
+    def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:
         """Bring what the last runs computed to its slots."""
         if self._unsettled[0]:
             values[self._made] = self._values[self._place[self._made]]
-        if self._unsettled[1]:
+            self._unsettled[0] = False
+        if self._unsettled[1] and gradients is not None:
             gradients[self._made] = self._gradients[self._place[self._made]]
-        self._unsettled = [False, False]
+            self._unsettled[1] = False
 
     def forget_values(self) -> None:
         """Drop the values that were not brought to their slots."""

@@ -87,16 +87,17 @@ class Lifting:
         self._seeds = gradients[self._outputs]
         gradients[arrays.variables] += arrays.gradient(values, self._seeds)
 
-    def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
+    def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:
         """Bring what the last runs computed to its slots: array code does not tell, run again."""
         if self._forward_by_arrays:
             self._plain.forward(values)
-            if self._seeds is not None:
-                own = np.zeros_like(gradients)
-                own[self._outputs] = self._seeds
-                self._plain.backward(values, own)
+            self._forward_by_arrays = False
+        if self._seeds is not None and gradients is not None:
+            own = np.zeros_like(gradients)
+            own[self._outputs] = self._seeds
+            self._plain.backward(values, own)
+            self._seeds = None
         self._plain.settle(values, gradients)
-        self._forward_by_arrays, self._seeds = False, None
 
     def forget(self) -> None:
         """Drop the gradients that were not brought to their slots."""

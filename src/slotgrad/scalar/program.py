@@ -46,7 +46,7 @@ class Program:
         else:
             for step in self.steps:
                 step.forward(values)
-                step.settle(values, values[:0])
+                step.settle(values, None)
 
     def backward(self, values: np.ndarray, gradients: np.ndarray) -> None:
         """Add to the gradients of leaves what follows from the gradients of the outputs."""
@@ -64,10 +64,12 @@ class Program:
     @property
     def hidden(self) -> bool:
         """Whether gradients of the last backward are not in their slots yet."""
+        if len(self.steps) == 1:  # mostly, and then without a loop
+            return self.steps[0].hidden
         return any(step.hidden for step in self.steps)
 
-    def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
-        """Bring all that the last runs computed to its slots."""
+    def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:
+        """Bring all that the last runs computed to its slots; without gradients, the values."""
         for step in self.steps:
             step.settle(values, gradients)
 
@@ -86,7 +88,7 @@ class OneSlot:
 
     hidden, successor = False, None
 
-    def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
+    def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:
         """All results are where they belong."""
 
     def forget(self) -> None:

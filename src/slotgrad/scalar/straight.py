@@ -1,8 +1,10 @@
 """Straight code: a small scalar graph as native code without loops, one instruction a node.
 
-    void forward(ptr values)                  computes the slots of operations
-    void backward(ptr values, ptr gradients)  adds to the gradients of leaves, reads those of
-                                              outputs, and writes those of all other operations
+    void forward(ptr arrays)    computes the slots of operations
+    void backward(ptr arrays)   adds to the gradients of leaves and of outputs; keeps the values of
+                                the leaves and what the gradients of the outputs were
+
+The arrays are three: values, gradients and what is kept.
 
 >>> import numpy as np
 >>> code = np.array([LEAF, LEAF, code_of["add"], code_of["mul"]], np.uint8)  # (a + b) * a
@@ -12,18 +14,24 @@
 >>> f.forward(values)
 >>> f.backward(values, gradients)
 >>> values, gradients
-(array([ 2.,  3.,  5., 10.]), array([7., 2., 2., 1.]))
+(array([ 2.,  3.,  5., 10.]), array([7., 2., 0., 1.]))
+>>> f.settle(values, gradients)
+>>> gradients
+array([7., 2., 2., 1.])
 
-The nodes are divided into functions, since the time that LLVM takes grows faster than a function
-does; inside of one, values and gradients are in registers where they can.  May
-import the floor and the back end.
+Long code runs as fast as the processor can fetch it, so what few ask for has no instruction: the
+gradients of operations stay in registers, and the interpreter computes them from what was kept
+when they are asked for.
+
+The nodes of forward are divided into functions, since the time that LLVM takes to order many
+stores grows faster than their number.  May import the floor and the back end.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -35,11 +43,12 @@ from ..runtime.layout import address_of
 from ..runtime.llvm import compile_text
 from ..runtime.rules import contributions, needs, value
 from ..targets.vector import Module, Value, Vector
+from .interpreted import Interpreted
 
-_NODES = 64  # of a function
+_NODES = 64  # of a function of forward
 _SHORT = 8  # instructions; longer expressions are functions, which are called
-_Forward = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-_Backward = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+# Letting other threads run meanwhile would take longer than the code does.
+_Function = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 
 Expression = Callable[..., list[Any]]  # (k, *values) -> values
 
@@ -48,45 +57,69 @@ class Straight:
     """Runs a tape whose columns are given; slots that no operation makes are leaves.
 
     outputs   slots whose gradients come from outside
+    hidden    whether gradients of the last backward are not in their slots yet
     """
 
+    successor = None
+
     def __init__(
-        self, code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Iterable[int]
+        self, code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Sequence[int]
     ) -> None:
-        text = _Writer(code, first, second, outputs).text()
-        library = compile_text(text)
-        self._forward = _Forward(library.address("forward"))
-        self._backward = _Backward(library.address("backward"))
-        self._addresses: tuple[Any, ...] = (None, 0, None, 0)  # of the arrays of the last call
+        writer = _Writer(code, first, second, outputs)
+        library = compile_text(writer.text())
+        self._forward = _Function(library.address("forward"))
+        self._backward = _Function(library.address("backward"))
+        self._columns = code, first, second
+        self._leaves, self._outputs = np.array(writer.leaves, np.int64), np.array(outputs, np.int64)
+        self._inner = np.setdiff1d(writer.nodes, outputs)  # their gradients are hidden
+        self._hides = self._inner.size > 0
+        self._kept = np.empty(len(self._leaves) + len(self._outputs))
+        self._values = self._gradients = np.empty(0)  # of the last call, whose addresses are in:
+        self._arrays = (ctypes.c_void_p * 3)(0, 0, address_of(self._kept))
+        self._at = ctypes.addressof(self._arrays)
+        self.hidden = False
 
     def forward(self, values: np.ndarray) -> None:
         """Compute the slots of operations."""
-        held, at, *rest = self._addresses
-        if values is not held:
-            at = address_of(values)
-            self._addresses = values, at, *rest
-        self._forward(at)
+        if values is not self._values:
+            self._values, self._arrays[0] = values, address_of(values)
+        self._forward(self._at)
 
     def backward(self, values: np.ndarray, gradients: np.ndarray) -> None:
-        """Carry the gradients of the outputs to all slots."""
-        held, at, held_too, at_too = self._addresses
-        if values is not held or gradients is not held_too:
-            at, at_too = address_of(values), address_of(gradients)
-            self._addresses = values, at, gradients, at_too
-        self._backward(at, at_too)
+        """Carry the gradients of the outputs to the leaves."""
+        if values is not self._values:
+            self._values, self._arrays[0] = values, address_of(values)
+        if gradients is not self._gradients:
+            self._gradients, self._arrays[1] = gradients, address_of(gradients)
+        self._backward(self._at)
+        self.hidden = self._hides
 
-    hidden, successor = False, None
+    def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:
+        """Bring the gradients of operations to their slots: let the interpreter compute them."""
+        if gradients is None or not self.hidden:
+            return
+        leaves, outputs = self._leaves, self._outputs
+        given, found = values.copy(), np.zeros_like(gradients)
+        given[leaves], found[outputs] = np.split(self._kept, [len(leaves)])
+        plain = self._interpreted
+        plain.forward(given)
+        plain.backward(given, found)
+        plain.settle(given, found)
+        gradients[self._inner] = found[self._inner]
+        self.hidden = False
 
-    def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
-        """All results are where they belong."""
+    @cached_property
+    def _interpreted(self) -> Interpreted:
+        return Interpreted(*self._columns, self._outputs.tolist())
 
     def forget(self) -> None:
-        """All gradients are where they belong."""
+        """Drop the gradients that were not brought to their slots."""
+        self.hidden = False
 
 
 class _Writer:
     def __init__(
-        self, code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Iterable[int]
+        self, code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Sequence[int]
     ) -> None:
         self.nodes = np.flatnonzero(code >= FIRST_OPERATION).tolist()
         self.code = {i: int(code[i]) for i in self.nodes}
@@ -95,29 +128,29 @@ class _Writer:
         }
         read = {s for operands in self.operands.values() for s in operands}
         self.numbers = {s for s in read if code[s] == NUMBER}
-        # slots whose gradients are in memory already; more follow as they are stored
-        self.begun = {*outputs, *(s for s in read if code[s] == LEAF)}
+        self.leaves = sorted(s for s in read if code[s] == LEAF)
+        self.outputs = {slot: place for place, slot in enumerate(outputs, len(self.leaves))}
         self.module = Module(host())
         self.calls: dict[str, list[str] | None] = {}
 
     def text(self) -> str:
         parts = [self.nodes[i : i + _NODES] for i in range(0, len(self.nodes), _NODES)]
         ups = [self._up(number, nodes) for number, nodes in enumerate(parts)]
-        downs = [self._down(number, parts[number]) for number in reversed(range(len(parts)))]
-        self._function("forward", ["values"], [f"call void @{f}(ptr %values)" for f in ups])
-        self._function(
-            "backward",
-            ["values", "gradients"],
-            [f"call void @{f}(ptr %values, ptr %gradients)" for f in downs],
-        )
+        self._function("forward", [f"call void @{f}(ptr %values)" for f in ups])
+        self._function("backward", self._down())
         return self.module.text
 
-    def _function(self, name: str, arrays: list[str], lines: list[str], kind: str = "") -> None:
-        parameters = ", ".join(f"ptr noalias %{array}" for array in arrays)
-        body = "\n".join(lines)
-        text = (
-            f"define {kind}void @{name}({parameters}) nounwind {{\nentry:\n{body}\nret void\n}}\n"
-        )
+    def _function(self, name: str, lines: list[str]) -> None:
+        begin = []
+        for number, array in enumerate(("values", "gradients", "kept")):
+            begin += [
+                f"%{array}.at = getelementptr ptr, ptr %arrays, i64 {number}",
+                f"%{array} = load ptr, ptr %{array}.at",
+            ]
+        self._define(f"void @{name}(ptr %arrays)", name, [*begin, *lines])
+
+    def _define(self, title: str, name: str, lines: list[str]) -> None:
+        text = "\n".join([f"define {title} nounwind {{\nentry:", *lines, "  ret void\n}\n"])
         self.module.define(name, lambda: text)
 
     # -- values --------------------------------------------------------------------------------
@@ -130,7 +163,7 @@ class _Writer:
             known[i] = self._value(k, known, i)
             k.store(known[i], float64, "%values", str(i))
         name = f"up{number}"
-        self._function(name, ["values"], k.lines, "internal ")
+        self._define(f"internal void @{name}(ptr %values)", name, k.lines)
         return name
 
     def _value(self, k: Vector, known: dict[int, Value], i: int) -> Value:
@@ -151,37 +184,34 @@ class _Writer:
 
     # -- gradients -----------------------------------------------------------------------------
 
-    def _down(self, number: int, nodes: list[int]) -> str:
-        """The function that carries the gradients of some nodes to their operands."""
+    def _down(self) -> list[str]:
+        """The lines that carry the gradients of the outputs to the leaves."""
         k = Vector(self.module, 1)
         known: dict[int, Value] = {}
-        sums: dict[int, Value] = {}  # what is not in memory yet
-
-        def total(slot: int) -> Value | None:
-            """The gradient so far, which is in memory then."""
-            found = sums.pop(slot, None)
-            if slot in self.begun:
-                before = k.load(float64, "%gradients", str(slot))
-                if found is None:
-                    return before
-                found = before + found
-            if found is not None:
-                k.store(found, float64, "%gradients", str(slot))
-                self.begun.add(slot)
-            return found
-
-        for i in reversed(nodes):
-            g = total(i)
+        sums: dict[int, Value] = {}
+        for i in reversed(self.nodes):
+            g = sums.pop(i, None)
+            if i in self.outputs:
+                given = k.load(float64, "%gradients", str(i))
+                k.store(given, float64, "%kept", str(self.outputs[i]))
+                g = self._added(k, given, g, i)
             if g is None:  # nothing that is differentiated depends on it
-                k.store(k.constant(0.0, float64), float64, "%gradients", str(i))
                 continue
             for slot, more in self._contributions(k, known, i, g):
                 sums[slot] = sums[slot] + more if slot in sums else more
-        for slot in list(sums):
-            total(slot)
-        name = f"down{number}"
-        self._function(name, ["values", "gradients"], k.lines, "internal ")
-        return name
+        for place, slot in enumerate(self.leaves):
+            k.store(self._read(k, known, slot), float64, "%kept", str(place))
+            self._added(k, k.load(float64, "%gradients", str(slot)), sums.get(slot), slot)
+        return k.lines
+
+    @staticmethod
+    def _added(k: Vector, before: Value, more: Value | None, slot: int) -> Value:
+        """The gradient of a slot that is in memory, where it grows."""
+        if more is None:
+            return before
+        total = before + more
+        k.store(total, float64, "%gradients", str(slot))
+        return total
 
     def _contributions(
         self, k: Vector, known: dict[int, Value], i: int, g: Value

@@ -25,8 +25,8 @@ class Straightening:
         self, code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Sequence[int]
     ) -> None:
         self.straight: Straight | None = None
-        self._running: Straight | None = None  # what the last forward ran, if it was that
         self._plain = Interpreted(code, first, second, outputs)
+        self._running: Interpreted | Straight = self._plain  # what the last forward ran
         # recording may go on, hence copies
         later(partial(self._make, code.copy(), first.copy(), second.copy(), outputs))
 
@@ -42,34 +42,36 @@ class Straightening:
     @property
     def successor(self) -> Straight | None:
         """The straight code, once it is there and the interpreter has no gradients left to tell."""
-        return None if self.hidden else self.straight
+        return None if self._plain.hidden else self.straight
 
     @property
     def hidden(self) -> bool:
         """Whether gradients of the last backward are not in their slots yet."""
-        return self._plain.hidden
+        return any(tier.hidden for tier in self._tiers())
 
     def forward(self, values: np.ndarray) -> None:
         """Compute the values of operations."""
-        self._running = self.straight
-        if self._running is None:
-            self._plain.forward(values)
-        else:
+        if self.straight is not None:
+            self._running = self.straight
             self._plain.forget_values()
-            self._running.forward(values)
+        self._running.forward(values)
 
     def backward(self, values: np.ndarray, gradients: np.ndarray) -> None:
         """Carry the gradients of the outputs to the leaves."""
-        if self._running is None:
-            self._plain.backward(values, gradients)
-        else:
+        if self._running is not self._plain:
             self._plain.forget()
-            self._running.backward(values, gradients)
+        self._running.backward(values, gradients)
 
-    def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
-        """Bring what the interpreter computed to its slots; straight code has it there."""
-        self._plain.settle(values, gradients)
+    def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:
+        """Bring what the last runs computed to its slots."""
+        for tier in self._tiers():
+            tier.settle(values, gradients)
 
     def forget(self) -> None:
         """Drop the gradients that were not brought to their slots."""
-        self._plain.forget()
+        for tier in self._tiers():
+            tier.forget()
+
+    def _tiers(self) -> list[Interpreted | Straight]:
+        """In the order in which they ran."""
+        return [self._plain] if self.straight is None else [self._plain, self.straight]

@@ -45,8 +45,8 @@ class Tier(Protocol):
     def backward(self, values: np.ndarray, gradients: np.ndarray) -> None:
         """Carry the gradients of the outputs to the leaves."""
 
-    def settle(self, values: np.ndarray, gradients: np.ndarray) -> None:
-        """Bring what the last runs computed to its slots."""
+    def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:
+        """Bring what the last runs computed to its slots; without gradients, the values alone."""
 
     def forget(self) -> None:
         """Drop the gradients that were not brought to their slots."""

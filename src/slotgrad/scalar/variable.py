@@ -78,7 +78,7 @@ class ValueStorage:
 
         Call forward() after that: writing here is not noticed as setting `variable.value` is.
         """
-        self._settle()
+        self._settle_values()
         return self.tape.values[: self.tape.count]
 
     @property
@@ -96,6 +96,10 @@ class ValueStorage:
             self._gradients = grown
         return self._gradients
 
+    def _settle_values(self) -> None:
+        if self._last is not None:
+            self._last.settle(self.tape.values, None)
+
     def _settle(self) -> None:
         if self._last is not None:
             self._clean = self._clean and not self._last.hidden
@@ -111,7 +115,8 @@ class ValueStorage:
                 self._variables = np.flatnonzero(self.tape.first[: self.tape.count] < 0)
             gradients = self._all_gradients()
             gradients[self._variables] = 0.0
-            gradients[list(self._seeds)] = 0.0
+            for slot in self._seeds:
+                gradients[slot] = 0.0
         else:
             self._gradients.fill(0.0)
             self._clean = True
@@ -305,7 +310,7 @@ class Variable(Recorded):
         storage, slot = self.storage, self.slot
         last = storage._last
         if last is not None and slot not in last.outputs and not self._is_variable():
-            storage._settle()
+            storage._settle_values()
         return self.tape.values.item(slot)
 
     @value.setter
@@ -337,7 +342,10 @@ class Variable(Recorded):
                     " outside once it is compiled: call .compile() first"
                 )
             storage._seeds[slot] = number
-            if storage._last is not None and storage._last.hidden:
+            last = storage._last
+            if last is not None and last.hidden:
+                if slot in last.outputs and storage._gradients.item(slot) == number:
+                    return  # what is hidden follows from it still
                 storage._settle()
         storage._all_gradients()[slot] = number
 
@@ -353,7 +361,7 @@ class Variable(Recorded):
 
     def _is_variable(self) -> bool:
         tape, slot = self.tape, self.slot
-        return not (tape.first[slot] >= 0 or slot in tape.customs or slot in tape.references)
+        return not (tape.first.item(slot) >= 0 or slot in tape.customs or slot in tape.references)
 
     def _must_be_variable(self, action: str) -> None:
         if not self._is_variable():
