@@ -223,7 +223,7 @@ class Capture:
         if self.lift is None:
             return ()
         roots = tuple(y.node for y in outputs)
-        nodes = ancestors(roots)
+        nodes = ancestors(roots, is_end=self._is_wanted)
         if any(n.op is not None and _is_custom(n.op) for n in nodes):
             return ()  # its derivative reads what its forward kept
         region = Region(tuple(self._ends(nodes)), roots)
@@ -237,11 +237,15 @@ class Capture:
         self.lifted.update(region.operations)
         return smaller.nodes
 
+    def _is_wanted(self, node: Node) -> bool:
+        """Whether somebody asks for the derivative with respect to a node."""
+        return node.owner is not None or node in self.starts
+
     def _ends(self, nodes: Sequence[Node]) -> Iterator[Node]:
-        """The nodes that derivatives are asked for, or end at: recorded under no_grad()."""
+        """The nodes where gradients end: that are wanted, or were recorded under no_grad()."""
         tracked: set[Node] = set()
         for node in nodes:
-            wanted = node.owner is not None or node in self.starts
+            wanted = self._is_wanted(node)
             if not (wanted or node.op is None or any(i in tracked for i in node.inputs)):
                 continue
             if node.requires_grad:

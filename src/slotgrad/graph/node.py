@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -140,19 +140,23 @@ def leaf(value: np.ndarray, requires_grad: bool = False) -> Node:
 
 
 def ancestors(
-    roots: Iterable[Node], tracked_only: bool = False, ends: Set[Node] = frozenset()
+    roots: Iterable[Node],
+    tracked_only: bool = False,
+    is_end: Callable[[Node], bool] | None = None,
 ) -> list[Node]:
     """The roots and every node they depend on, inputs before their users.
 
     tracked_only  just the nodes through which gradients flow
-    ends          nodes whose inputs are not looked at
+    is_end        whether the walk ends at a node: its inputs are not looked at
     """
     seen = {n for n in roots if n.requires_grad or not tracked_only}
-    stack = list(seen - ends)
+    stack = list(seen)
     while stack:
-        for i in stack.pop().inputs:
+        node = stack.pop()
+        if is_end is not None and is_end(node):
+            continue
+        for i in node.inputs:
             if i not in seen and (i.requires_grad or not tracked_only):
                 seen.add(i)
-                if i not in ends:
-                    stack.append(i)
+                stack.append(i)
     return sorted(seen, key=lambda n: n.id)

@@ -27,7 +27,7 @@ class Region:
     @cached_property
     def nodes(self) -> list[Node]:
         """What the outputs depend on, inputs before their users."""
-        return ancestors(self.outputs, ends=frozenset(self.inputs))
+        return ancestors(self.outputs, is_end=set(self.inputs).__contains__)
 
     def __len__(self) -> int:
         return len(self.operations)

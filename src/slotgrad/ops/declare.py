@@ -110,7 +110,7 @@ def promote(*xs: Any, accepts: str = "any", op: str = "promote") -> tuple[Tensor
     """The arguments as tensors of their common dtype, cast up to one that the op accepts."""
     accepted = ACCEPTS[accepts]
     dtype = _common_dtype(xs)
-    if dtype in accepted:
+    if dtype is not None and dtype in accepted:
         return tuple([x if type(x) is Tensor else number(x, dtype) for x in xs])
     xs = tuple(x if isinstance(x, (Tensor, bool, int, float, complex)) else tensor(x) for x in xs)
     dtype = result_type(*xs)
