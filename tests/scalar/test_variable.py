@@ -285,7 +285,7 @@ def _another_formula(storage, a, b, g):
 
 
 def _write(storage, a, b, g):
-    storage.values[[a.slot, b.slot]] = 0
+    storage.group([a, b]).values = 0
 
 
 @pytest.mark.parametrize("limit", [0, 2000])
@@ -374,14 +374,24 @@ def test_recording_goes_on_after_compiling():
     assert storage.values.shape == storage.gradients.shape == (len(storage),)
 
 
-def test_values_by_slot_may_be_written_and_gradients_read():
-    storage, a, b, f = formula()
+def test_values_and_gradients_by_slot_are_to_be_read():
+    storage, a, _, f = formula()
     f.compile()
-    storage.values[[a.slot, b.slot]] = 1, 4
     f.forward()
-    assert storage.values[f.slot] == f.value == 5.0
-    with pytest.raises(ValueError, match="read-only"):
-        storage.gradients[f.slot] = 1
+    assert storage.values[f.slot] == f.value == 10.0
+    for array in (storage.values, storage.gradients):
+        with pytest.raises(ValueError, match="read-only"):
+            array[a.slot] = 1
+
+
+def test_gradient_step_sees_which_variables_the_list_has_now():
+    storage, a, b, _ = formula()
+    a.gradient = b.gradient = 1
+    variables = [a]
+    storage.gradient_step(1, variables)
+    variables[0] = b
+    storage.gradient_step(1, variables)
+    assert (a.value, b.value) == (1.0, 2.0)
 
 
 @pytest.mark.parametrize("limit", [0, 2000])
