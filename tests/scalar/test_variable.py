@@ -763,3 +763,37 @@ def test_an_operation_of_ones_own_called_with_variables_keeps_its_derivative():
     f.gradient = 1
     f.backward()
     assert (f.value, x.gradient, y.gradient) == (33, 15, 20)
+
+
+class Scaled(sg.Function):
+    @staticmethod
+    def forward(ctx, x, y, factor=1):
+        return x * y * factor
+
+    @staticmethod
+    def backward(ctx, g):
+        return g, g
+
+
+def double(x, y):
+    return 2 * x * y
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda storage, x: Scaled.apply(x, 3.0, factor=2), "Scaled"),
+        (lambda storage, x: storage.apply(Scaled.apply, x, 3.0), "Scaled"),
+        (lambda storage, x: storage.apply(double, x, 3.0), "double"),
+    ],
+)
+def test_operations_of_ones_own_are_shown_by_name(call, name):
+    storage = ValueStorage()
+    x = Variable(storage, "x", 2.0)
+    f = call(storage, x)
+    assert f.code.splitlines()[1:] == [
+        f"v[{f.slot}] = {name}(v[0], 3)",
+        "",
+        f"gv[0] += {name}.backward(gv[{f.slot}])[0]",
+    ]
+    assert f'v{f.slot} [label="{{{name} |' in f.to_dot()
