@@ -33,6 +33,7 @@ PEERS = {
     "numpy": "numpy",
     "casadi": "casadi",
     "micrograd": "micrograd",
+    "simplegrad": "benchmarks.simplegrad",
     "eager": "slotgrad",
     "peak": "slotgrad",
 }

@@ -91,7 +91,7 @@ class Demo(Case):
 
     def peers(self) -> list[str]:
         """jax alone where building a scalar for each operation takes the others very long."""
-        scalar = {"casadi", "micrograd"} if self.samples > 100 else set()
+        scalar = {"casadi", "micrograd", "simplegrad"} if self.samples > 100 else set()
         return [peer for peer in super().peers() if peer not in scalar]
 
     def recorded(self, sg: Any) -> tuple[Any, list[Any]]:
@@ -118,6 +118,15 @@ class Demo(Case):
 
     def micrograd(self, micrograd: Any) -> Callable[[], object]:
         return self._anew(import_module("micrograd.engine").Value)
+
+    def simplegrad(self, simplegrad: Any) -> Callable[[], object]:
+        points, labels = moons(self.samples)
+        numbers = parameters()
+        count, inputs = len(numbers), points.ravel().tolist()
+        variables = simplegrad.variables(numbers + inputs)
+        rows = zip(variables[count::2], variables[count + 1 :: 2])
+        loss = total_loss(variables[:count], rows, labels.tolist(), relu)
+        return simplegrad.evaluation(loss, updated=count, rate=RATE)
 
     def _anew(self, value: Any) -> Callable[[], object]:
         """A step that makes all scalars once more; `value` is micrograd's class, or ours."""
@@ -413,14 +422,14 @@ LOOP_OPERATIONS = 10**6  # of one call from Python, so that its cost is lost amo
 
 @dataclass(frozen=True)
 class Straight(Random):
-    """The native code for a random graph in a native loop."""
+    """The native code for a random graph in a native loop, and simplegrad's in one of its own."""
 
     @property
     def name(self) -> str:
         return f"{super().name}, in a native loop"
 
     def peers(self) -> list[str]:
-        return ["slotgrad"]
+        return ["slotgrad", "simplegrad"]
 
     def slotgrad(self, sg: Any) -> Callable[[], object]:
         y, _ = self.recorded(sg)
@@ -440,6 +449,11 @@ class Straight(Random):
             repeat(*code, *data, times)
             return values.item(y.slot)
 
+        return Loop(run, times * self.count)
+
+    def simplegrad(self, simplegrad: Any) -> Callable[[], object]:
+        work, times = graph(self.count), max(1, LOOP_OPERATIONS // self.count)
+        run = simplegrad.evaluation(work(simplegrad.variables(work.leaves)), times=times)
         return Loop(run, times * self.count)
 
 
