@@ -43,7 +43,8 @@ On {processor}: {versions}. {disturbance}
   are called from Python: the small sizes tell what a call costs.
 - Times of random graphs are those of one operation and of its share of the gradient, called from
   Python, or where it says so in a native loop around slotgrad's code. micrograd makes its graph
-  anew in each step; slotgrad does so where it says so, and else records once, as casadi does.
+  anew in each step; slotgrad does so where it says so, and else records once, as casadi and
+  simplegrad do. *simplegrad* runs in node, which repeats its code in a loop of JavaScript.
 - A first call is timed alone, in a fresh process that has loaded the packages (slotgrad's with
   LLVM) and made the weights: cold with nothing on disk, then with what another process has left
   there, slotgrad and jax alike. Eager peers do not compile and are left out.

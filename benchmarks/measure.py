@@ -8,7 +8,7 @@ A worker with one thread is bound to one core, with two to two, so that nobody c
 answers when its threads have come to rest; only then has the next one its turn.  A turn begins
 with calls that are not timed, since caches are cold and threads sleep.
 
-May import NumPy and case.
+May import NumPy, case and simplegrad.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from . import simplegrad
 from .case import OURS, PEERS, Case, Row
 
 ROOT = Path(__file__).parents[1]
@@ -148,6 +149,13 @@ class Worker:
         self.process.communicate()
 
 
+def installed(peer: str) -> bool:
+    """Whether a peer can run here."""
+    if peer == "simplegrad":
+        return simplegrad.present()
+    return importlib.util.find_spec(PEERS[peer]) is not None
+
+
 class Crew:
     """The workers, each started when it is first needed.
 
@@ -159,7 +167,7 @@ class Crew:
     def __init__(
         self, peers: Iterable[str] = PEERS, rounds: int = 9, seconds: float = 0.02
     ) -> None:
-        self.peers = [peer for peer in peers if importlib.util.find_spec(PEERS[peer])]
+        self.peers = [peer for peer in peers if installed(peer)]
         self.rounds, self.seconds = rounds, seconds
         self._workers: dict[tuple[str, int], Worker] = {}
 

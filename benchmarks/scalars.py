@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .case import Case, Crew, Loop, Within
+from .case import Ahead, All, Case, Crew, Loop, Within
 from .measure import Worker
 from .start import ROUNDS, caches
 
@@ -91,7 +91,7 @@ class Demo(Case):
 
     def peers(self) -> list[str]:
         """jax alone where building a scalar for each operation takes the others very long."""
-        scalar = {"casadi", "micrograd"} if self.samples > 100 else set()
+        scalar = {"casadi", "micrograd", "simplegrad"} if self.samples > 100 else set()
         return [peer for peer in super().peers() if peer not in scalar]
 
     def recorded(self, sg: Any) -> tuple[Any, list[Any]]:
@@ -104,19 +104,29 @@ class Demo(Case):
     def slotgrad(self, sg: Any) -> Callable[[], object]:
         loss, variables = self.recorded(sg)
         storage = compiled(loss)
+        group = storage.group(variables)
 
         def step() -> float:
             storage.zero_gradients()
             loss.gradient = 1.0
             loss.forward()
             loss.backward()
-            storage.gradient_step(RATE, variables)
+            group.gradient_step(RATE)
             return loss.value
 
         return step
 
     def micrograd(self, micrograd: Any) -> Callable[[], object]:
         return self._anew(import_module("micrograd.engine").Value)
+
+    def simplegrad(self, simplegrad: Any) -> Callable[[], object]:
+        points, labels = moons(self.samples)
+        numbers = parameters()
+        count, inputs = len(numbers), points.ravel().tolist()
+        variables = simplegrad.variables(numbers + inputs)
+        rows = zip(variables[count::2], variables[count + 1 :: 2])
+        loss = total_loss(variables[:count], rows, labels.tolist(), relu)
+        return simplegrad.evaluation(loss, updated=count, rate=RATE)
 
     def _anew(self, value: Any) -> Callable[[], object]:
         """A step that makes all scalars once more; `value` is micrograd's class, or ours."""
@@ -216,6 +226,23 @@ def compiled(output: Any) -> Any:
         if hasattr(step, "wait"):  # a thread makes it
             step.wait()
     return output.storage
+
+
+def pulled(output: Any, leaves: Sequence[Any]) -> Callable[[], object]:
+    """A call that computes a formula and the gradients of the variables that it depends on.
+
+    It returns the value, and the gradients of the leaves given.
+    """
+    storage = compiled(output)
+
+    def run() -> object:
+        storage.zero_gradients()
+        output.gradient = 1.0
+        output.forward()
+        output.backward()
+        return output.value, [x.gradient for x in leaves]
+
+    return run
 
 
 # -- first results, each in a fresh process --------------------------------------------------------
@@ -362,16 +389,7 @@ class Random(Case):
 
     def slotgrad(self, sg: Any) -> Callable[[], object]:
         y, leaves = self.recorded(sg)
-        storage = compiled(y)
-
-        def run() -> object:
-            storage.zero_gradients()
-            y.gradient = 1.0
-            y.forward()
-            y.backward()
-            return y.value, leaves[0].gradient
-
-        return Loop(run, self.count)
+        return Loop(pulled(y, leaves[:1]), self.count)
 
     def casadi(self, casadi: Any) -> Callable[[], object]:
         work = graph(self.count)
@@ -402,14 +420,14 @@ LOOP_OPERATIONS = 10**6  # of one call from Python, so that its cost is lost amo
 
 @dataclass(frozen=True)
 class Straight(Random):
-    """The native code for a random graph in a native loop."""
+    """The native code for a random graph in a native loop, and simplegrad's in one of its own."""
 
     @property
     def name(self) -> str:
         return f"{super().name}, in a native loop"
 
     def peers(self) -> list[str]:
-        return ["slotgrad"]
+        return ["slotgrad", "simplegrad"]
 
     def slotgrad(self, sg: Any) -> Callable[[], object]:
         y, _ = self.recorded(sg)
@@ -428,6 +446,11 @@ class Straight(Random):
             repeat(*code, step._at, times)
             return y.value
 
+        return Loop(run, times * self.count)
+
+    def simplegrad(self, simplegrad: Any) -> Callable[[], object]:
+        work, times = graph(self.count), max(1, LOOP_OPERATIONS // self.count)
+        run = simplegrad.evaluation(work(simplegrad.variables(work.leaves)), times=times)
         return Loop(run, times * self.count)
 
 
@@ -473,7 +496,7 @@ class Recording(Case):
 
 
 CASES: list[Case] = [
-    Demo(100, bar=Within(40e-6)),
+    Demo(100, bar=All(Within(40e-6), Ahead(5, "casadi"), Ahead(2000, "micrograd"))),
     Demo(1500, bar=Within(0.6e-3)),
     Anew(100),
     *(Random(count) for count in (10, 100, 1000)),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import time
 
 import pytest
 
-from benchmarks import calls, elements, functions, gemm, scalars, start, steps
-from benchmarks.case import OURS, PEERS, Ahead, Row, Within, show, times
+from benchmarks import calls, elements, functions, gemm, scalars, simplegrad, start, steps
+from benchmarks.case import OURS, PEERS, Ahead, All, Row, Within, show, times
 from benchmarks.measure import (
     STATISTICS,
     Crew,
@@ -75,6 +76,26 @@ def test_random_graphs_have_as_many_operations_as_they_say_and_need_all(count):
     assert all(max(operands) < slot for slot, (_, *operands) in zip(results, operations))
 
 
+@pytest.mark.skipif(not simplegrad.present(), reason="needs node and simplegrad")
+def test_simplegrad_computes_the_same():
+    cases = [scalars.Demo(3), scalars.Straight(10)]
+    with Crew([OURS, "simplegrad"], rounds=1, seconds=1e-4) as crew:
+        assert all(row.peers["simplegrad"] > 0 for row in crew.rows(cases))
+
+
+def test_formulas_for_simplegrad_are_lists_of_operations():
+    leaves = simplegrad.variables([0.5, -2.0])
+    work = scalars.Graph([], [(operator.mul, 0, 1), (operator.sub, 2, 0)])
+    output = 3 + work(leaves).relu()
+    assert output.trace.operations == [
+        ("mul", 0, 1, None),
+        ("sub", 2, 0, None),
+        ("ReLU", 3, None, None),
+        ("add", 4, None, 3),
+    ]
+    assert output.slot == 5
+
+
 def test_an_error_in_a_worker_is_an_error_here():
     with Worker("numpy", 1) as worker:
         with pytest.raises(
@@ -118,6 +139,9 @@ def test_bars():
     assert (fast.ratio, fast.wanted, fast.holds) == (2.0, 2.0, True)  # eager is no peer
     assert (alone.ratio, alone.wanted, alone.holds) == (None, None, True)
     assert Ahead(2, "torch").limit({"jax": 1.0}) is None
+    both = All(Within(3.0), Ahead(2, "jax"))
+    limits = [both.limit(peers) for peers in ({"jax": 4.0}, {"jax": 8.0}, {})]
+    assert (limits, str(both)) == ([2.0, 3.0, 3.0], "3.00 s, 2x jax")
     assert [str(bar) for bar in (Ahead(), Ahead(1.15, "jax"), Within(0.03))] == [
         "ahead of the best",
         "1.15x jax",
