@@ -118,6 +118,17 @@ def test_training_step_equals_eager():
         np.testing.assert_allclose(native, eager, rtol=1e-12)
 
 
+def test_state_without_elements_is_written():
+    w = sg.zeros((0, 3))
+
+    @sg.compile
+    def step(x):
+        w.assign(w + x)
+        return x.sum()
+
+    assert step(sg.ones(3)).item() == 3 and w.shape == (0, 3)
+
+
 def test_state_is_found_and_shown():
     step, w, b = make_step(compiled=True)
     step(np.ones((4, 3)), np.ones((4, 2)))

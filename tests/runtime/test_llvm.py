@@ -6,13 +6,14 @@ import ctypes
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from slotgrad.errors import InternalError
 from slotgrad.runtime import cache as disk
 from slotgrad.runtime.host import Host, host
-from slotgrad.runtime.llvm import assembly, compile_text, compiled
+from slotgrad.runtime.llvm import _key, assembly, compile_text, compiled
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +134,14 @@ def test_facts_are_no_text():
     """Neither stands for the other, whatever is in them."""
     library = compiled(lambda: constant(108), constant(109))
     assert run(library) == 108 and run(compile_text(constant(109))) == 109
+
+
+@pytest.mark.parametrize("field", ["triple", "name", "features"])
+def test_code_for_another_processor_is_not_found(field):
+    """Objects may lie in a directory that several machines share."""
+    other = replace(host(), **{field: "another"})
+    keys = {_key(kind, "x", machine) for kind in ("facts", "text") for machine in (host(), other)}
+    assert len(keys) == 4
 
 
 CHILD = """

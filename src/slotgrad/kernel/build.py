@@ -240,6 +240,8 @@ def _may_write_at_once(view: View, target: View, uses: _Uses) -> bool:
     """
     if not _owns(view) or view.buffer not in uses.writes:  # it has no elements
         return False
+    if not view.buffer.size:
+        return True
     made, *again = uses.writes[view.buffer]
     if again or max(uses.last_failing, uses.last_read.get(target.buffer, -1)) > made:
         return False

@@ -236,12 +236,10 @@ def _initialize(here: bool) -> None:
         llvm.initialize_all_asmprinters()
 
 
-def _runs_here(machine: Host) -> bool:
-    return machine.processor == host().processor
-
-
-def _new_machine(machine: Host, effort: int = _TUNED) -> Any:
-    here = _runs_here(machine)
+@cache
+def _machine(machine: Host, effort: int) -> Any:
+    """The target machine that writes objects and assembly."""
+    here = machine.processor == host().processor
     _initialize(here)
     return llvm.Target.from_triple(machine.triple).create_target_machine(
         cpu=machine.name,
@@ -255,19 +253,15 @@ def _new_machine(machine: Host, effort: int = _TUNED) -> Any:
 
 
 @cache
-def _machine(machine: Host, effort: int) -> Any:
-    """The target machine that writes objects and assembly; not the engine's (see there)."""
-    return _new_machine(machine, effort)
-
-
-@cache
 def _engine() -> Any:
     """The engine that holds all code.
 
-    It owns its target machine: using that after the engine is gone would crash, and so would
-    collecting it, hence a machine of its own.
+    It owns its target machine, which compiles nothing: using that after the engine is gone would
+    crash, and so would collecting it, hence a machine of its own.
     """
+    _initialize(here=True)
+    machine = llvm.Target.from_triple(host().triple).create_target_machine(jit=True)
     module = llvm.parse_assembly("")
-    engine = llvm.create_mcjit_compiler(module, _new_machine(host()))
+    engine = llvm.create_mcjit_compiler(module, machine)
     engine.remove_module(module)  # it would be compiled, though empty, which takes a millisecond
     return engine
