@@ -221,11 +221,16 @@ class RecordingDemo(Demo):
 
 def compiled(output: Any) -> Any:
     """The storage of a formula, when the best code that there will be for it is there."""
+    storage = output.storage
     output.compile()
-    for step in output.storage._recent.steps:
+    output.forward()
+    output.gradient = 1.0
+    output.backward()  # the interpreter's code for this is made when it is first asked for
+    storage.zero_gradients()
+    for step in storage._recent.steps:
         if hasattr(step, "wait"):  # a thread makes it
             step.wait()
-    return output.storage
+    return storage
 
 
 def pulled(output: Any, leaves: Sequence[Any]) -> Callable[[], object]:
