@@ -3,7 +3,8 @@
     tape        the columns that everything is recorded in
     recorded    operators and functions that record
     native      both in native code, where there is some
-    variable    Variable, ValueStorage
+    variable    Variable
+    storage     ValueStorage
     reference   ReferenceVariable
     program     what runs a part of a tape, step by step
     tiers       what runs a step: straight code, or the interpreter
@@ -15,4 +16,5 @@ mathematics and the back end.
 """
 
 from .reference import ReferenceVariable as ReferenceVariable
-from .variable import ValueStorage as ValueStorage, Variable as Variable
+from .storage import ValueStorage as ValueStorage
+from .variable import Variable as Variable

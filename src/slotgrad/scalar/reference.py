@@ -6,7 +6,8 @@ May import errors and the rest of scalar.
 from __future__ import annotations
 
 from ..errors import UsageError
-from .variable import ValueStorage, Variable, handle
+from .storage import ValueStorage
+from .variable import Variable, handle
 
 
 class ReferenceVariable(Variable):
