@@ -107,6 +107,27 @@ class Ahead:
         return f"ahead of {other}" if self.factor == 1 else f"{self.factor:g}x {other}"
 
 
+class All:
+    """Several bars, each to be reached.
+
+    >>> bar = All(Within(40e-6), Ahead(5, "casadi"))
+    >>> print(bar)
+    40.0 us, 5x casadi
+    >>> bar.limit({"casadi": 1e-4}), bar.limit({"casadi": 1e-3})
+    (2e-05, 4e-05)
+    """
+
+    def __init__(self, *bars: Bar) -> None:
+        self.bars = bars
+
+    def limit(self, peers: Mapping[str, float]) -> float | None:
+        limits = [limit for bar in self.bars if (limit := bar.limit(peers)) is not None]
+        return min(limits, default=None)
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.bars))
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of the table: the work, our time and the peers' in seconds, the bar."""

@@ -13,6 +13,8 @@ import argparse
 import math
 import time
 
+import numpy as np
+
 from slotgrad import ValueStorage, Variable
 
 
@@ -25,15 +27,16 @@ class Arm:
 
     def __init__(self, joints: int, limit: float) -> None:
         self.storage = ValueStorage()
-        self.angles = [Variable(self.storage, f"angle{i}", 0.1) for i in range(joints)]
-        self.target = Variable(self.storage, "target_x"), Variable(self.storage, "target_y")
+        angles = [Variable(self.storage, f"angle{i}", 0.1) for i in range(joints)]
+        target = [Variable(self.storage, f"target_{axis}") for axis in "xy"]
+        self.angles, self.target = map(self.storage.group, (angles, target))
         x, y, direction, beyond = 0.0, 0.0, 0.0, 0.0
-        for angle in self.angles:
+        for angle in angles:
             direction = direction + angle
             x = x + direction.cos() / joints
             y = y + direction.sin() / joints
             beyond = beyond + (abs(angle) - limit).relu() ** 2
-        self.squared_distance = (x - self.target[0]) ** 2 + (y - self.target[1]) ** 2
+        self.squared_distance = (x - target[0]) ** 2 + (y - target[1]) ** 2
         self.cost = self.squared_distance + beyond
         self.storage.compile(self.cost, self.squared_distance)
         self.squared_distance.gradient = 0
@@ -44,7 +47,7 @@ class Arm:
         self.cost.gradient = 1
         self.storage.forward()
         self.storage.backward()
-        self.storage.gradient_step(learning_rate, self.angles)
+        self.angles.gradient_step(learning_rate)
         return math.sqrt(self.squared_distance.value)
 
 
@@ -63,14 +66,14 @@ def main() -> None:
     for k in range(options.targets):
         turn = 2 * math.pi * k / options.targets
         x, y = 0.5 + 0.25 * math.cos(turn), 0.3 + 0.25 * math.sin(turn)
-        arm.target[0].value, arm.target[1].value = x, y
+        arm.target.values = x, y
         error, taken = math.inf, 0
         while error >= options.tolerance and taken < options.steps:
             error = arm.step(learning_rate=0.25)
             taken += 1
         steps += taken
         largest = max(largest, error)
-        angles = " ".join(f"{math.degrees(angle.value):7.2f}" for angle in arm.angles)
+        angles = " ".join(f"{angle:7.2f}" for angle in np.degrees(arm.angles.values))
         print(f"({x:6.3f}, {y:6.3f})  {taken:5} steps, error {error:.1e}, angles {angles}")
     seconds = time.perf_counter() - begin
     print(f"largest error {largest:.1e}, {steps} steps, {1e6 * seconds / steps:.1f} us per step")

@@ -26,8 +26,8 @@ class Rosenbrock:
 
     def __init__(self, count: int) -> None:
         self.storage = ValueStorage()
-        self.count = count
-        x = [Variable(self.storage) for _ in range(count)]  # slots 0 to count - 1
+        x = [Variable(self.storage) for _ in range(count)]
+        self.x = self.storage.group(x)
         self.f: Any = sum(100 * (b - a**2) ** 2 + (1 - a) ** 2 for a, b in zip(x, x[1:]))
         self.f.compile()
         self.seconds: list[float] = []
@@ -35,12 +35,12 @@ class Rosenbrock:
     def __call__(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         """The value and the gradient at a point."""
         begin = time.perf_counter()
-        self.storage.values[: self.count] = point
+        self.x.values = point
         self.storage.zero_gradients()
         self.f.gradient = 1
         self.f.forward()
         self.f.backward()
-        result = self.f.value, self.storage.gradients[: self.count].copy()
+        result = self.f.value, self.x.gradients
         self.seconds.append(time.perf_counter() - begin)
         return result
 

@@ -285,7 +285,7 @@ def _another_formula(storage, a, b, g):
 
 
 def _write(storage, a, b, g):
-    storage.values[[a.slot, b.slot]] = 0
+    storage.group([a, b]).values = 0
 
 
 @pytest.mark.parametrize("limit", [0, 2000])
@@ -374,14 +374,24 @@ def test_recording_goes_on_after_compiling():
     assert storage.values.shape == storage.gradients.shape == (len(storage),)
 
 
-def test_values_by_slot_may_be_written_and_gradients_read():
-    storage, a, b, f = formula()
+def test_values_and_gradients_by_slot_are_to_be_read():
+    storage, a, _, f = formula()
     f.compile()
-    storage.values[[a.slot, b.slot]] = 1, 4
     f.forward()
-    assert storage.values[f.slot] == f.value == 5.0
-    with pytest.raises(ValueError, match="read-only"):
-        storage.gradients[f.slot] = 1
+    assert storage.values[f.slot] == f.value == 10.0
+    for array in (storage.values, storage.gradients):
+        with pytest.raises(ValueError, match="read-only"):
+            array[a.slot] = 1
+
+
+def test_gradient_step_sees_which_variables_the_list_has_now():
+    storage, a, b, _ = formula()
+    a.gradient = b.gradient = 1
+    variables = [a]
+    storage.gradient_step(1, variables)
+    variables[0] = b
+    storage.gradient_step(1, variables)
+    assert (a.value, b.value) == (1.0, 2.0)
 
 
 @pytest.mark.parametrize("limit", [0, 2000])
@@ -753,3 +763,37 @@ def test_an_operation_of_ones_own_called_with_variables_keeps_its_derivative():
     f.gradient = 1
     f.backward()
     assert (f.value, x.gradient, y.gradient) == (33, 15, 20)
+
+
+class Scaled(sg.Function):
+    @staticmethod
+    def forward(ctx, x, y, factor=1):
+        return x * y * factor
+
+    @staticmethod
+    def backward(ctx, g):
+        return g, g
+
+
+def double(x, y):
+    return 2 * x * y
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda storage, x: Scaled.apply(x, 3.0, factor=2), "Scaled"),
+        (lambda storage, x: storage.apply(Scaled.apply, x, 3.0), "Scaled"),
+        (lambda storage, x: storage.apply(double, x, 3.0), "double"),
+    ],
+)
+def test_operations_of_ones_own_are_shown_by_name(call, name):
+    storage = ValueStorage()
+    x = Variable(storage, "x", 2.0)
+    f = call(storage, x)
+    assert f.code.splitlines()[1:] == [
+        f"v[{f.slot}] = {name}(v[0], 3)",
+        "",
+        f"gv[0] += {name}.backward(gv[{f.slot}])[0]",
+    ]
+    assert f'v{f.slot} [label="{{{name} |' in f.to_dot()

@@ -4,6 +4,7 @@
     recorded    operators and functions that record
     native      both in native code, where there is some
     variable    Variable
+    group       VariableGroup
     storage     ValueStorage
     reference   ReferenceVariable
     program     what runs a part of a tape, step by step

@@ -21,6 +21,8 @@ from .interpreted import Interpreted
 
 WORTH_LIFTING = 1000  # operations
 
+Given = tuple[np.ndarray, ...]  # values of variables, and of what else array code reads
+
 
 class Lifting:
     """Runs columns on the interpreter, and as array code once that is there.
@@ -40,7 +42,8 @@ class Lifting:
         self._outputs = np.array(outputs, np.int64)
         self._arrays: Arrays | None = None
         self._seeds: np.ndarray | None = None  # of the last backward, if array code did it
-        self._forward_by_arrays = False
+        self._forward_by_arrays = False  # the last one
+        self._untold = False  # its values inside are not in their slots
         columns = tuple(x.copy() for x in (code, first, second, values))  # recording may go on
         self._maker = threading.Thread(target=self._make, args=columns, name="slotgrad-lift")
         self._started = np.count_nonzero(code >= FIRST_OPERATION) >= WORTH_LIFTING
@@ -71,7 +74,7 @@ class Lifting:
     def forward(self, values: np.ndarray) -> None:
         """Compute the values of operations."""
         arrays = self._arrays
-        self._forward_by_arrays = arrays is not None
+        self._forward_by_arrays = self._untold = arrays is not None
         if arrays is None:
             self._plain.forward(values)
         else:
@@ -89,15 +92,18 @@ class Lifting:
 
     def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:
         """Bring what the last runs computed to its slots: array code does not tell, run again."""
-        if self._forward_by_arrays:
-            self._plain.forward(values)
-            self._forward_by_arrays = False
-        if self._seeds is not None and gradients is not None:
-            own = np.zeros_like(gradients)
+        plain, arrays = self._plain, self._arrays
+        if self._seeds is not None and gradients is not None and arrays is not None:
+            given, own = arrays.read_by_gradient(values), np.zeros_like(gradients)
             own[self._outputs] = self._seeds
-            self._plain.backward(values, own)
+            plain.forward(given)
+            plain.backward(given, own)
+            plain.settle(given, gradients)
             self._seeds = None
-        self._plain.settle(values, gradients)
+        if self._untold and arrays is not None:
+            plain.forward(arrays.read_by_value(values))
+            self._untold = False
+        plain.settle(values, gradients)
 
     def forget(self) -> None:
         """Drop the gradients that were not brought to their slots."""
@@ -111,7 +117,8 @@ class Arrays:
     def __init__(self, lifted: Any) -> None:
         self.variables = lifted.variables
         self._data = lifted.data
-        self._given = np.empty(self.variables.size), np.empty(self._data.size)
+        sizes = self.variables.size, self._data.size
+        self._given: list[Given] = [tuple(map(np.empty, sizes)) for _ in range(2)]
 
         def pulled(variables: Tensor, data: Tensor, seeds: Tensor) -> Tensor:
             return vjp(lambda v: lifted(v, data), variables)[1](seeds)[0]
@@ -119,14 +126,27 @@ class Arrays:
         self._value: Callable[..., Tensor] = compiled(lifted.__call__)
         self._pulled: Callable[..., Tensor] = compiled(pulled)
 
-    def _inputs(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        variables, data = self._given
+    def _inputs(self, values: np.ndarray, given: Given) -> Given:
+        variables, data = given
         return values.take(self.variables, out=variables), values.take(self._data, out=data)
+
+    def _read(self, values: np.ndarray, given: Given) -> np.ndarray:
+        values = values.copy()
+        values[self.variables], values[self._data] = given
+        return values
 
     def value(self, values: np.ndarray) -> np.ndarray:
         """The outputs."""
-        return self._value(*self._inputs(values)).numpy()
+        return self._value(*self._inputs(values, self._given[0])).numpy()
+
+    def read_by_value(self, values: np.ndarray) -> np.ndarray:
+        """The column of values, with the leaves as they were when `value` read them."""
+        return self._read(values, self._given[0])
 
     def gradient(self, values: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """What the gradients of the outputs give for the variables."""
-        return self._pulled(*self._inputs(values), seeds).numpy()
+        return self._pulled(*self._inputs(values, self._given[1]), seeds).numpy()
+
+    def read_by_gradient(self, values: np.ndarray) -> np.ndarray:
+        """The column of values, with the leaves as they were when `gradient` read them."""
+        return self._read(values, self._given[1])

@@ -128,12 +128,11 @@ class Call(OneSlot):
         return [tensor(np.array(values[slot]), requires_grad=tracked) for slot in given]
 
     def _result(self, operands: list[Any]) -> Any:
-        function = self._custom.function
-        result = as_tensor(function(*operands))
+        custom = self._custom
+        result = as_tensor(custom.function(*operands))
         if result.size != 1:
-            name = getattr(function, "__name__", "the operation")
             raise ShapeError(
-                f"{name}: returned shape {result.shape} for scalars; expected one element"
+                f"{custom.name}: returned shape {result.shape} for scalars; expected one element"
             )
         return result
 

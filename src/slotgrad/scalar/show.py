@@ -142,9 +142,9 @@ def _line(tape: Tape, slot: int) -> str:
         target = tape.references[slot]
         return f"v[{slot}] = v[{'?' if target is None else target}]"
     if slot in tape.customs:
-        function, operands = tape.customs[slot]
-        given = ", ".join(_term(_read(tape, s)).text for s in operands)
-        return f"v[{slot}] = {getattr(function, '__name__', 'function')}({given})"
+        custom = tape.customs[slot]
+        given = ", ".join(_term(_read(tape, s)).text for s in custom.operands)
+        return f"v[{slot}] = {custom.name}({given})"
     operation = tape.code.item(slot)
     terms = [_read(tape, s) for s in _operands(tape, slot)]
     name = name_of(operation)
@@ -159,9 +159,12 @@ def _gradient_lines(tape: Tape, slot: int) -> list[str]:
         target = tape.references[slot]
         return [f"gv[{'?' if target is None else target}] += {g}"]
     if slot in tape.customs:
-        function, given = tape.customs[slot]
-        name = getattr(function, "__name__", "function")
-        return [f"gv[{s}] += {name}.backward({g})[{j}]" for j, s in enumerate(given)]
+        custom = tape.customs[slot]
+        return [
+            f"gv[{s}] += {custom.name}.backward({g})[{j}]"
+            for j, s in enumerate(custom.operands)
+            if tape.code[s] != NUMBER
+        ]
     operands = _operands(tape, slot)
     wanted = [j for j, s in enumerate(operands) if tape.code[s] != NUMBER]
     if not wanted:
@@ -200,7 +203,7 @@ def _operation(tape: Tape, slot: int) -> str:
     if slot in tape.references:
         return "reference"
     if slot in tape.customs:
-        return getattr(tape.customs[slot].function, "__name__", "function")
+        return tape.customs[slot].name
     made = tape.code.item(slot)
     if made < FIRST_OPERATION:
         return "" if made == NUMBER or slot in tape.names else f"v[{slot}]"

@@ -5,17 +5,18 @@ May import the floor, scalar.variable and the rest of scalar.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from ..errors import ChangedValueError, GradientError, UsageError
+from .group import VariableGroup
 from .native import Tape
 from .program import Program
 from .recorded import as_number
 from .tape import Custom
-from .variable import Variable, handle, rate
+from .variable import Variable, handle
 
 
 class ValueStorage:
@@ -37,7 +38,7 @@ class ValueStorage:
         self._clean = True  # no gradients but those of variables and outputs were ever set
         self._variables = np.empty(0, np.int64)  # their slots, while so much was recorded:
         self._recorded = 0
-        self._stepped: tuple = (None, 0, None)  # variables, their number and slots
+        self._stepped: tuple[list[Variable], VariableGroup] | None = None  # by gradient_step
 
     def __len__(self) -> int:
         return self.tape.count
@@ -49,16 +50,18 @@ class ValueStorage:
 
     @property
     def values(self) -> np.ndarray:
-        """The values by slot, until more is recorded; those of variables may be written.
+        """The values by slot, to read; set them by `variable.value`, many by `group`.
 
-        Call forward() after that: writing here is not noticed as setting `variable.value` is.
+        The array may be an old one once more was recorded or computed: ask again.
         """
         self._settle_values()
-        return self.tape.values[: self.tape.count]
+        found = self.tape.values[: self.tape.count]
+        found.flags.writeable = False
+        return found
 
     @property
     def gradients(self) -> np.ndarray:
-        """The gradients by slot, to read; set them by `variable.gradient`."""
+        """The gradients by slot, to read; set them by `variable.gradient`, many by `group`."""
         self._settle()
         found = self._all_gradients()[: self.tape.count]
         found.flags.writeable = False
@@ -97,7 +100,18 @@ class ValueStorage:
             self._clean = True
         self._seeds.clear()
 
-    def gradient_step(self, learning_rate: float, variables: Sequence[Variable]) -> None:
+    def group(self, variables: Iterable[Variable]) -> VariableGroup:
+        """Some variables, whose values and gradients can be read and set as arrays.
+
+        >>> storage = ValueStorage()
+        >>> x = storage.group(Variable(storage, value=i) for i in range(4))
+        >>> x.values *= 2
+        >>> x.values
+        array([0., 2., 4., 6.])
+        """
+        return VariableGroup(self, variables)
+
+    def gradient_step(self, learning_rate: float, variables: Iterable[Variable]) -> None:
         """value -= learning_rate * gradient, for some variables at once.
 
         >>> storage = ValueStorage()
@@ -107,15 +121,10 @@ class ValueStorage:
         >>> x.value, y.value
         (2.0, -1.0)
         """
-        step = rate(learning_rate)
-        if self._stepped[0] is not variables or self._stepped[1] != len(variables):
-            for x in variables:
-                x._must_be_variable("gradient_step")
-            slots = np.array([x.slot for x in variables], np.int64)
-            self._stepped = variables, len(variables), slots
-        slots = self._stepped[2]
-        self.tape.values[slots] -= step * self._all_gradients()[slots]
-        self._changes += 1
+        members, stepped = list(variables), self._stepped
+        if stepped is None or stepped[0] != members:  # compared by identity, which is fast
+            stepped = self._stepped = members, self.group(members)
+        stepped[1].gradient_step(learning_rate)
 
     # -- running -------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +42,16 @@ class Custom(NamedTuple):
 
     function: Callable[..., Any]
     operands: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The function's; that of the class where it is the `apply` of a `Function`."""
+        function = self.function
+        while isinstance(function, partial):
+            function = function.func
+        owner = getattr(function, "__self__", None)
+        named = owner if isinstance(owner, type) else function
+        return str(getattr(named, "__name__", "function"))
 
 
 class PythonTape:
