@@ -104,13 +104,14 @@ class Demo(Case):
     def slotgrad(self, sg: Any) -> Callable[[], object]:
         loss, variables = self.recorded(sg)
         storage = compiled(loss)
+        group = storage.group(variables)
 
         def step() -> float:
             storage.zero_gradients()
             loss.gradient = 1.0
             loss.forward()
             loss.backward()
-            storage.gradient_step(RATE, variables)
+            group.gradient_step(RATE)
             return loss.value
 
         return step

@@ -797,3 +797,13 @@ def test_operations_of_ones_own_are_shown_by_name(call, name):
         f"gv[0] += {name}.backward(gv[{f.slot}])[0]",
     ]
     assert f'v{f.slot} [label="{{{name} |' in f.to_dot()
+
+
+@pytest.mark.parametrize("function", [math.sin, float, math.exp])
+def test_functions_of_numbers_are_refused_with_the_way_out(function):
+    with pytest.raises(UsageError, match=r"^float: v\[0\] is no number.* x\.sin\(\)"):
+        function(Variable(ValueStorage(), value=1.0))
+
+
+def test_plus_is_the_variable_itself():
+    assert run(lambda x: +x * x, 3.0) == (9.0, [6.0])

@@ -206,6 +206,15 @@ class Variable(Recorded):
             " values; compare what it has now: x.value > 0, or use maximum, relu or abs"
         )
 
+    def __float__(self) -> float:
+        raise UsageError(
+            f"float: {self._title()} is no number, since the formula is recorded for any values;"
+            " record functions by methods, as x.sin(), and read what it has now by x.value"
+        )
+
+    def __pos__(self) -> Variable:
+        return self
+
     def _title(self) -> str:
         return f"v[{self.slot}]" if self.name is None else f"v[{self.slot}] ({self.name})"
 
