@@ -106,11 +106,13 @@ def test_arrays_compute_what_the_interpreter_and_numpy_do(program):
     lifted = lift_tape(code, first, second, values, np.array([slot]), always=True)
     arrays = Arrays(lifted)
     [by_numpy] = Program(lifted.region)([values[lifted.variables], values[lifted.data]])
-    for value in (arrays.value(values), by_numpy):
+    given = arrays.read(values)
+    along, gradient = arrays.value_and_gradient(given, np.ones(1))
+    for value in (arrays.value(given), along, by_numpy):
         np.testing.assert_allclose(value, values[slot], rtol=RELATIVE)
     expected = gradients[lifted.variables]
     np.testing.assert_allclose(
-        arrays.gradient(values, np.ones(1)),
+        gradient,
         expected,
         rtol=RELATIVE,
         atol=RELATIVE * np.abs(expected).max(),
@@ -121,3 +123,23 @@ def test_arrays_compute_what_the_interpreter_and_numpy_do(program):
 def test_regular_programs_become_arrays(program):
     columns, slot = columns_of(program)
     assert Lifting(*columns, [slot]).wait()
+
+
+def test_outputs_are_those_of_the_last_forward_whenever_they_are_asked_for():
+    v = Recorder()
+    scale = v()
+    y = convolution(v) * scale
+    y.compile()
+    assert y.storage._recent.steps[0].wait()
+    scale.value = 1
+    y.forward()
+    scale.value = 2
+    once = y.value  # computed now
+    y.forward()
+    y.gradient = 1
+    y.backward()  # along with the gradients
+    scale.value = 3
+    np.testing.assert_allclose([y.value, scale.gradient], [2 * once, once], rtol=RELATIVE)
+    y.forward()
+    scale.value = 4
+    np.testing.assert_allclose(y.storage.values[y.slot], 3 * once, rtol=RELATIVE)

@@ -42,9 +42,10 @@ class Lifting:
         self._plain = Interpreted(code, first, second, outputs)
         self._outputs = np.array(outputs, np.int64)
         self._arrays: Arrays | None = None
-        self._seeds: np.ndarray | None = None  # of the last backward, if array code did it
-        self._forward_by_arrays = False  # the last one
+        self._given: Given | None = None  # to the last forward, if array code did it
+        self._late = False  # its outputs are not computed yet
         self._untold = False  # its values inside are not in their slots
+        self._carried: tuple[Given, np.ndarray] | None = None  # by the last backward, likewise
         if np.count_nonzero(code >= FIRST_OPERATION) >= WORTH_LIFTING:
             columns = [x.copy() for x in (code, first, second, values)]  # recording may go on
             later(partial(self._make, *columns))
@@ -55,8 +56,9 @@ class Lifting:
         lifted = lift_tape(code, first, second, values, self._outputs)
         if lifted is not None:
             arrays = Arrays(lifted)
-            arrays.value(values)  # compiles
-            arrays.gradient(values, np.zeros(len(self._outputs)))
+            given = arrays.read(values)
+            arrays.value(given)  # compiles
+            arrays.value_and_gradient(given, np.zeros(len(self._outputs)))
             self._arrays = arrays
 
     successor = None
@@ -69,45 +71,56 @@ class Lifting:
     @property
     def hidden(self) -> bool:
         """Whether gradients of the last backward are not in their slots yet."""
-        return self._seeds is not None or self._plain.hidden
+        return self._carried is not None or self._plain.hidden
 
     def forward(self, values: np.ndarray) -> None:
-        """Compute the values of operations."""
+        """Read the leaves.  Array code computes the outputs along with gradients, or when asked."""
         arrays = self._arrays
-        self._forward_by_arrays = self._untold = arrays is not None
+        self._late = self._untold = arrays is not None
         if arrays is None:
+            self._given = None
             self._plain.forward(values)
         else:
-            values[self._outputs] = arrays.value(values)
+            self._given = arrays.read(values, None if self._carried is None else self._carried[0])
+
+    def finish(self, values: np.ndarray) -> None:
+        """Compute the outputs, if forward left that for later."""
+        if self._late and self._arrays is not None and self._given is not None:
+            values[self._outputs] = self._arrays.value(self._given)
+            self._late = False
 
     def backward(self, values: np.ndarray, gradients: np.ndarray) -> None:
         """Carry the gradients of the outputs to the leaves."""
-        arrays = self._arrays
-        if arrays is None or not self._forward_by_arrays:
-            self._seeds = None
+        arrays, given = self._arrays, self._given
+        if arrays is None or given is None:
+            self._carried = None
             self._plain.backward(values, gradients)
             return
-        self._seeds = gradients[self._outputs]
-        gradients[arrays.variables] += arrays.gradient(values, self._seeds)
+        seeds = gradients[self._outputs]
+        self._carried = given, seeds
+        values[self._outputs], more = arrays.value_and_gradient(given, seeds)
+        gradients[arrays.variables] += more
+        self._late = False
 
     def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:
         """Bring what the last runs computed to its slots: array code does not tell, run again."""
         plain, arrays = self._plain, self._arrays
-        if self._seeds is not None and gradients is not None and arrays is not None:
-            given, own = arrays.read_by_gradient(values), np.zeros_like(gradients)
-            own[self._outputs] = self._seeds
-            plain.forward(given)
-            plain.backward(given, own)
-            plain.settle(given, gradients)
-            self._seeds = None
-        if self._untold and arrays is not None:
-            plain.forward(arrays.read_by_value(values))
-            self._untold = False
+        if self._carried is not None and gradients is not None and arrays is not None:
+            given, seeds = self._carried
+            column, own = arrays.put(given, values), np.zeros_like(gradients)
+            own[self._outputs] = seeds
+            plain.forward(column)
+            plain.backward(column, own)
+            plain.settle(column, gradients)
+            self._carried = None
+        if self._untold and arrays is not None and self._given is not None:
+            plain.forward(arrays.put(self._given, values))
+            self._untold = self._late = False
         plain.settle(values, gradients)
 
     def forget(self) -> None:
         """Drop the gradients that were not brought to their slots."""
-        self._seeds = None
+        self._carried = None
         self._plain.forget()
 
 
@@ -118,35 +131,36 @@ class Arrays:
         self.variables = lifted.variables
         self._data = lifted.data
         sizes = self.variables.size, self._data.size
-        self._given: list[Given] = [tuple(map(np.empty, sizes)) for _ in range(2)]
+        self._memory: list[Given] = [tuple(map(np.empty, sizes)) for _ in range(2)]
 
-        def pulled(variables: Tensor, data: Tensor, seeds: Tensor) -> Tensor:
-            return vjp(lambda v: lifted(v, data), variables)[1](seeds)[0]
+        def pulled(variables: Tensor, data: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+            value, pull = vjp(lambda v: lifted(v, data), variables)
+            return value, pull(seeds)[0]
 
         self._value: Callable[..., Tensor] = compiled(lifted.__call__)
-        self._pulled: Callable[..., Tensor] = compiled(pulled)
+        self._pulled: Callable[..., tuple[Tensor, Tensor]] = compiled(pulled)
 
-    def _inputs(self, values: np.ndarray, given: Given) -> Given:
-        variables, data = given
-        return values.take(self.variables, out=variables), values.take(self._data, out=data)
+    def read(self, values: np.ndarray, kept: Given | None = None) -> Given:
+        """What the functions read, in memory that a later call uses again.
 
-    def _read(self, values: np.ndarray, given: Given) -> np.ndarray:
+        kept   what an earlier call returned, which is not overwritten
+        """
+        variables, data = given = self._memory[self._memory[0] is kept]
+        values.take(self.variables, out=variables)
+        values.take(self._data, out=data)
+        return given
+
+    def put(self, given: Given, values: np.ndarray) -> np.ndarray:
+        """A copy of the column of values, with the leaves as they were read."""
         values = values.copy()
         values[self.variables], values[self._data] = given
         return values
 
-    def value(self, values: np.ndarray) -> np.ndarray:
+    def value(self, given: Given) -> np.ndarray:
         """The outputs."""
-        return self._value(*self._inputs(values, self._given[0])).numpy()
+        return self._value(*given).numpy()
 
-    def read_by_value(self, values: np.ndarray) -> np.ndarray:
-        """The column of values, with the leaves as they were when `value` read them."""
-        return self._read(values, self._given[0])
-
-    def gradient(self, values: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-        """What the gradients of the outputs give for the variables."""
-        return self._pulled(*self._inputs(values, self._given[1]), seeds).numpy()
-
-    def read_by_gradient(self, values: np.ndarray) -> np.ndarray:
-        """The column of values, with the leaves as they were when `gradient` read them."""
-        return self._read(values, self._given[1])
+    def value_and_gradient(self, given: Given, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The outputs, and what their gradients give for the variables."""
+        value, gradient = self._pulled(*given, seeds)
+        return value.numpy(), gradient.numpy()

@@ -3,7 +3,7 @@
 A program is a list of steps: native code for the operations up to a slot that Python computes,
 that slot, native code again.  Mostly there is one step.
 
-May import the floor, autodiff, kernel.scalars, scalar.tape and scalar.tiers.
+May import the floor, autodiff, kernel.scalars, scalar.lifted, scalar.tape and scalar.tiers.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..errors import ShapeError, UsageError
 from ..kernel.scalars import FIRST_OPERATION, NUMBER, code_of
 from ..ops.declare import as_tensor
 from ..tensor import tensor
+from .lifted import Lifting
 from .native import Tape
 from .tape import Custom
 from .tiers import STRAIGHT, Tier, tier
@@ -35,9 +36,13 @@ class Program:
         self.outputs = tuple(dict.fromkeys(s for s in outputs if _is_made(tape, s)))
         self.steps, self._inside = _planned(tape, self.outputs)
         self.changes = -1
+        self._late = [step for step in self.steps if isinstance(step, Lifting)]
 
     def forward(self, values: np.ndarray) -> None:
-        """Compute the outputs from the values of leaves, numbers and chosen references."""
+        """Compute the outputs from the values of leaves, numbers and chosen references.
+
+        They are in their slots after finish or backward.
+        """
         if self._inside is None:
             step = self.steps[0]
             if (successor := step.successor) is not None:
@@ -60,6 +65,11 @@ class Program:
         for step in reversed(self.steps):
             step.backward(values, gradients)
             step.settle(values, gradients)
+
+    def finish(self, values: np.ndarray) -> None:
+        """Compute the outputs that forward left for later."""
+        for step in self._late:
+            step.finish(values)
 
     @property
     def hidden(self) -> bool:

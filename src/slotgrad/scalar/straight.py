@@ -45,6 +45,7 @@ from ..runtime.rules import contributions, needs, value
 from ..targets.vector import Module, Value, Vector
 from .interpreted import Interpreted
 
+_FORWARD, _BACKWARD = ("values",), ("values", "gradients", "kept")  # the arrays of each
 _NODES = 64  # of a function of forward
 _SHORT = 8  # instructions; longer expressions are functions, which are called
 # Letting other threads run meanwhile would take longer than the code does.
@@ -136,18 +137,27 @@ class _Writer:
     def text(self) -> str:
         parts = [self.nodes[i : i + _NODES] for i in range(0, len(self.nodes), _NODES)]
         ups = [self._up(number, nodes) for number, nodes in enumerate(parts)]
-        self._function("forward", [f"call void @{f}(ptr %values)" for f in ups])
-        self._function("backward", self._down())
+        self._entry("forward", ups, _FORWARD)
+        self._entry("backward", [self._down()], _BACKWARD)
         return self.module.text
 
-    def _function(self, name: str, lines: list[str]) -> None:
-        begin = []
-        for number, array in enumerate(("values", "gradients", "kept")):
-            begin += [
-                f"%{array}.at = getelementptr ptr, ptr %arrays, i64 {number}",
-                f"%{array} = load ptr, ptr %{array}.at",
+    def _entry(self, name: str, functions: list[str], arrays: tuple[str, ...]) -> None:
+        """What is called from outside: it hands the arrays to functions that know them apart."""
+        lines = []
+        for number, array in enumerate(arrays):
+            lines += [
+                f"  %{array}.at = getelementptr ptr, ptr %arrays, i64 {number}",
+                f"  %{array} = load ptr, ptr %{array}.at",
             ]
-        self._define(f"void @{name}(ptr %arrays)", name, [*begin, *lines])
+        given = ", ".join(f"ptr %{array}" for array in arrays)
+        lines += [f"  call void @{function}({given})" for function in functions]
+        self._define(f"void @{name}(ptr %arrays)", name, lines)
+
+    def _function(self, name: str, lines: list[str], arrays: tuple[str, ...]) -> str:
+        """Its name; that the arrays lie apart saves LLVM a quarter of its time."""
+        taken = ", ".join(f"ptr noalias %{array}" for array in arrays)
+        self._define(f"internal void @{name}({taken})", name, lines)
+        return name
 
     def _define(self, title: str, name: str, lines: list[str]) -> None:
         text = "\n".join([f"define {title} nounwind {{\nentry:", *lines, "  ret void\n}\n"])
@@ -162,9 +172,7 @@ class _Writer:
         for i in nodes:
             known[i] = self._value(k, known, i)
             k.store(known[i], float64, "%values", str(i))
-        name = f"up{number}"
-        self._define(f"internal void @{name}(ptr %values)", name, k.lines)
-        return name
+        return self._function(f"up{number}", k.lines, _FORWARD)
 
     def _value(self, k: Vector, known: dict[int, Value], i: int) -> Value:
         """What a node computes."""
@@ -184,8 +192,8 @@ class _Writer:
 
     # -- gradients -----------------------------------------------------------------------------
 
-    def _down(self) -> list[str]:
-        """The lines that carry the gradients of the outputs to the leaves."""
+    def _down(self) -> str:
+        """The function that carries the gradients of the outputs to the leaves."""
         k = Vector(self.module, 1)
         known: dict[int, Value] = {}
         sums: dict[int, Value] = {}
@@ -202,7 +210,7 @@ class _Writer:
         for place, slot in enumerate(self.leaves):
             k.store(self._read(k, known, slot), float64, "%kept", str(place))
             self._added(k, k.load(float64, "%gradients", str(slot)), sums.get(slot), slot)
-        return k.lines
+        return self._function("down", k.lines, _BACKWARD)
 
     @staticmethod
     def _added(k: Vector, before: Value, more: Value | None, slot: int) -> Value:

@@ -6,8 +6,9 @@
                     does not by the interpreter
 
 All have `forward(values)` and `backward(values, gradients)` over arrays by slot.  `forward` reads
-leaves and numbers and writes the outputs; `backward` reads the gradients of the outputs and adds to
-those of leaves.  What both compute beyond that is in the arrays once `settle` was called.
+leaves and numbers and writes the outputs, which Lifting leaves to `finish` or `backward`;
+`backward` reads the gradients of the outputs and adds to those of leaves.  What both compute beyond
+that is in the arrays once `settle` was called.
 
 Loads LLVM.  May import the floor and the back end.
 """

@@ -99,8 +99,11 @@ class Variable(Recorded):
         """The value; nan until it was set or computed.  Only a variable's can be set."""
         storage, slot = self.storage, self.slot
         last = storage._last
-        if last is not None and slot not in last.outputs and not self._is_variable():
-            storage._settle_values()
+        if last is not None:
+            if slot in last.outputs:
+                last.finish(self.tape.values)
+            elif not self._is_variable():
+                storage._settle_values()
         return self.tape.values.item(slot)
 
     @value.setter
