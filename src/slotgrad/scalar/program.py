@@ -74,9 +74,7 @@ class Program:
     @property
     def hidden(self) -> bool:
         """Whether gradients of the last backward are not in their slots yet."""
-        if len(self.steps) == 1:  # mostly, and then without a loop
-            return self.steps[0].hidden
-        return any(step.hidden for step in self.steps)
+        return self._inside is None and self.steps[0].hidden  # of several, each is settled
 
     def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:
         """Bring all that the last runs computed to its slots; without gradients, the values."""

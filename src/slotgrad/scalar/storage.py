@@ -18,6 +18,8 @@ from .recorded import as_number
 from .tape import Custom
 from .variable import Variable, handle
 
+_FEW = 4096  # slots; setting all of these to 0 is faster than picking some of them
+
 
 class ValueStorage:
     """Slots: the values and gradients of variables, and of formulas in them.
@@ -87,7 +89,7 @@ class ValueStorage:
         """Set all gradients to 0, also those that were set from outside."""
         if self._last is not None:
             self._last.forget()
-        if self._clean:
+        if self._clean and self.tape.count > _FEW:
             if self._recorded != self.tape.count:
                 self._recorded = self.tape.count
                 self._variables = np.flatnonzero(self.tape.first[: self.tape.count] < 0)
