@@ -140,7 +140,9 @@ def test_facts_are_no_text():
 def test_code_for_another_processor_is_not_found(field):
     """Objects may lie in a directory that several machines share."""
     other = replace(host(), **{field: "another"})
-    keys = {_key(kind, "x", machine) for kind in ("facts", "text") for machine in (host(), other)}
+    keys = {
+        _key(kind, "x", machine, 2) for kind in ("facts", "text") for machine in (host(), other)
+    }
     assert len(keys) == 4
 
 
