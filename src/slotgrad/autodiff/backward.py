@@ -47,7 +47,7 @@ def reverse(
                 f" backward() at {describe_site(node.fate.site)}; call that one with"
                 " retain_graph=True, or compute the value again"
             )
-        if node.op is None or not node.inputs or not node.op.differentiable:
+        if node.op is None or not node.inputs or node.op.pullback is None:
             continue  # a leaf
         for i, gi in zip(node.inputs, pulled_back(node, g)):
             if gi is None or i not in inside:
