@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import CellType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ from .tensor import Tensor
 
 nothing = object()  # what a name stands for that is not there
 PLAIN = (type(None), str, bytes, int, float, bool, complex)
+_UNNAMED = ("forward", "backward")  # what modules and operations of one's own are made of
+_FUNCTIONS = (FunctionType, MethodType, staticmethod, classmethod)
 _OPAQUE = (*PLAIN, Tensor, np.ndarray, np.generic, np.dtype, CodeType)
 
 
@@ -185,32 +187,34 @@ class _Search:
             self.use_all((x.func, x.args, x.keywords))
         elif isinstance(x, FunctionType):
             self.follow(x, nothing)
-        elif hasattr(x, "__wrapped__"):
-            self.use(x.__wrapped__)
+        elif "__wrapped__" in _attributes(x):
+            self.use_all(v for v in _attributes(x).values() if isinstance(v, (*_FUNCTIONS, type)))
         elif isinstance(x, type):
-            if _is_users(x.__module__):
-                self.use(vars(x).get("__init__"))
+            self.use_object(x, x.__mro__)
         elif _notes_changes(x) or not (isinstance(x, ModuleType) or _is_ours(type(x).__module__)):
-            self.use_object(x)
+            self.use_object(x, type(x).__mro__)
 
     def use_all(self, objects: Iterable[Any]) -> None:
         for x in objects:
             self.use(x)
 
-    def use_object(self, x: Any) -> None:
-        """An object with attributes; its operators and `forward` may be called without a name."""
-        self.objects.append(x)
-        for kind in type(x).__mro__:
-            for name, value in vars(kind).items() if _is_users(kind.__module__) else ():
-                special = name.startswith("__") and name not in ("__init__", "__new__")
-                if (special or name == "forward") and isinstance(value, FunctionType):
-                    self.follow(value, x)
+    def use_object(self, x: Any, kinds: tuple[type, ...]) -> None:
+        """An object or a class with attributes; some methods may be called without their names."""
+        kinds = tuple(kind for kind in kinds if _is_users(kind.__module__))
+        if kinds or not isinstance(x, type):
+            self.objects.append(x)
+        for kind in kinds:
+            for name, value in vars(kind).items():
+                unnamed = name in _UNNAMED or name.startswith("__")
+                made = name in ("__new__", "__init__") and not isinstance(x, type)
+                if isinstance(value, _FUNCTIONS) and unnamed and not made:
+                    self.use(self.bound(value, x))
         if _notes_changes(x):
             self.use_all(v for v in vars(x).values() if _notes_changes(v))
 
     def attribute(self, x: Any, name: str) -> Any:
         """`x.name`, noted as read; `nothing` if that cannot be told."""
-        scope = getattr(x, "__dict__", None)
+        scope = _attributes(x)
         if isinstance(x, ModuleType):
             return self.entry(scope, name) if _is_users(x.__name__) else vars(x).get(name, nothing)
         kinds = x.__mro__ if isinstance(x, type) else type(x).__mro__
@@ -289,7 +293,9 @@ class _Search:
         if isinstance(x, (dict, list, tuple, set)):
             self.use(x)
             return nothing
-        if isinstance(x, _OPAQUE) or x is nothing or _is_ours(type(x).__module__):
+        if isinstance(x, type):
+            self.use(x)
+        elif isinstance(x, _OPAQUE) or x is nothing or _is_ours(type(x).__module__):
             return nothing
         return self.attribute(x, name)
 
@@ -325,6 +331,12 @@ def _is_users(module: str) -> bool:
     """Whether code of the module may read what changes from call to call."""
     first = (module or "").partition(".")[0]
     return first == "__main__" or not (_is_ours(first) or first in sys.stdlib_module_names)
+
+
+def _attributes(x: Any) -> Any:
+    """The object's own attributes, without asking its class for any."""
+    found = getattr(x, "__dict__", None)
+    return found if isinstance(found, (dict, MappingProxyType)) else {}
 
 
 def _notes_changes(x: Any) -> bool:

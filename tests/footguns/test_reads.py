@@ -30,6 +30,14 @@ class Thing:
         return x * self.value
 
 
+class Maker:
+    def __init__(self):
+        self.scale = SCALE
+
+    def scaled(self, x):
+        return x * self.scale
+
+
 class Scaling(nn.Module):
     def __init__(self):
         super().__init__()
@@ -37,6 +45,33 @@ class Scaling(nn.Module):
 
     def forward(self, x):
         return x * self.scales[0] * SCALE
+
+
+class Times(sg.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * SCALE
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * CONFIG["rate"]
+
+
+@sg.op
+def times(x):
+    return x * SCALE
+
+
+@times.backward
+def _(g, out, x):
+    return g * CONFIG["rate"]
+
+
+class Any:
+    """Has every attribute."""
+
+    def __getattr__(self, name):
+        return Any()
 
 
 def by_global(x):
@@ -122,6 +157,19 @@ def cases():
         lambda x: sum(layer(x) for layer in layers),
         (lambda: layers.append(nn.ReLU())),
     )
+    yield "operation's forward", Times.apply, lambda: set_scale(6.0)
+    yield (
+        "operation's backward",
+        sg.grad(lambda x: Times.apply(x).sum()),
+        (change(CONFIG, "rate", 7.0)),
+    )
+    yield "decorated operation", lambda x: times(x), lambda: set_scale(8.0)
+    yield (
+        "decorated operation's backward",
+        sg.grad(lambda x: times(x).sum()),
+        (change(CONFIG, "rate", 9.0)),
+    )
+    yield "object made inside", lambda x: Maker().scaled(x), lambda: set_scale(9.0)
     yield "set", lambda x: x * 2 if "a" in names else x, lambda: names.discard("a")
     yield "default", by_default, change(by_default.__defaults__[0], 0, 3.0)
     yield "partial", functools.partial(by_default, things=numbers), change(numbers, 0, 9.0)
@@ -197,6 +245,11 @@ def test_lazy_attribute_settles():
     for _ in range(4):
         assert compiled(sg.ones(2)).tolist() == [1, 1]
     assert compiled.cache_info().misses <= 2
+
+
+def test_attributes_that_are_computed_are_not_asked_for():
+    thing = Any()
+    assert sg.compile(lambda x: x if thing else thing.other)(sg.ones(1)).tolist() == [1]
 
 
 def test_own_code_and_that_of_libraries_is_not_looked_into():

@@ -398,7 +398,11 @@ class CustomOp:
             out, *args = ctx.saved
             return rule(g if len(g) > 1 else g[0], out, *args, **ctx.kwargs)  # type: ignore[attr-defined]
 
-        methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+        methods = {
+            "forward": staticmethod(forward),
+            "backward": staticmethod(backward),
+            "__module__": body.__module__,
+        }
         self._function = type(self.__name__, (Function,), methods)
         return rule
 
