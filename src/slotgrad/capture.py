@@ -22,7 +22,7 @@ from numpy.lib.array_utils import byte_bounds
 from .config import capturing, grad_mode
 from .errors import CaptureError, describe_site, user_site
 from .graph.apply import apply, symbolic
-from .graph.node import NO_ATTRS, Node, TensorType, ancestors
+from .graph.node import NO_ATTRS, Consumed, Node, TensorType, ancestors
 from .graph.op import Op
 from .graph.region import Region
 from .ops.declare import as_tensor
@@ -85,6 +85,7 @@ class Capture:
     def __init__(self, lift: Callable[[Region], Region] | None = None) -> None:
         self.lift = lift
         self.starts: set[Node] = set()  # that transformations differentiate with respect to
+        self.same: dict[Node, Node] = {}  # nodes that ask for gradients: what they were before
         self.lifted: set[Node] = set()  # that results no longer depend on
         self.start = Node(None, (), NO_ATTRS, None, False).id
         self.made: set[Node] = set()
@@ -190,11 +191,33 @@ class Capture:
                     " change, or before it with .clone()"
                 )
 
+    def track(self, x: Tensor, on: bool) -> Node:
+        """A node of the same value that asks for gradients, or stops asking."""
+        if self.is_state(x):
+            raise CaptureError(
+                f"requires_grad_ at {describe_site(user_site())} is about a tensor from outside of"
+                " the captured function; call it before, or on x.detach()"
+            )
+        node = identity(x).node
+        node.requires_grad = on
+        self.same[node] = x.node
+        if on:
+            self.starts.add(node)
+        return node
+
+    def origin(self, node: Node) -> Node:
+        """The node of the same value that it was, before it asked for gradients."""
+        while node in self.same:
+            node = self.same[node]
+        return node
+
     # -- gradients ------------------------------------------------------------------------------
 
     def read_grad(self, x: Tensor) -> Tensor | None:
         """`x.grad`: what this run has made it, or the state it had on entry."""
         gradient = x._grad
+        if gradient is not None and isinstance(gradient.node.fate, Consumed):
+            raise gradient.node.fate.error("grad")
         inside = x.node in self.made and id(x) not in self.first_nodes
         if inside or id(x) in self.first_gradients:
             return gradient
@@ -320,7 +343,7 @@ def capture(
     used_up = [x for x, g in gradients if g is not None and not recorder.met(x)]
     gradients = [(x, g) for x, g in gradients if g is None or recorder.met(x)]
     kept = [g.node for _, g in gradients if g is not None]
-    changed = [i for i, x in enumerate(arguments) if x.node is not entered[i]]
+    changed = [i for i, x in enumerate(arguments) if recorder.origin(x.node) is not entered[i]]
     _refuse_aliases(states)
     region = Region(
         (*entered, *(s.node for s in states)),

@@ -117,10 +117,11 @@ class Tensor:
             )
         if on != node.requires_grad:
             # nodes recorded so far keep what they were recorded with
-            self.node = Node(node.op, node.inputs, node.attrs, node.value, on)
+            if modes.capture is not None:
+                self.node = modes.capture.track(self, on)
+            else:
+                self.node = Node(node.op, node.inputs, node.attrs, node.value, on)
             self.node.name = node.name
-            if node.value is None:
-                self.node.type = node.type
         if on:
             self.retain_grad()
         return self
@@ -408,6 +409,9 @@ def tensor(
     """
     wanted = None if dtype is None else as_dtype(dtype)
     if isinstance(data, Tensor):
+        if modes.capture is not None:
+            made = data.detach() if wanted is None else data.detach().astype(wanted)
+            return made.requires_grad_() if requires_grad else made
         data = data.numpy()
     array = _as_array(data)
     if wanted is None:

@@ -21,7 +21,7 @@ from ..ops.arrange import stack
 from ..ops.declare import as_tensor, normalize_axis
 from ..ops.movement import broadcast_to, moveaxis
 from ..ops.random import random_bits, random_bits_op
-from ..ops.stop import items
+from ..ops.stop import identity, items
 from ..tensor import Tensor
 from ..tree import flatten, unflatten
 
@@ -65,6 +65,13 @@ class Recorder:
         made = () if self.outer is None else self.outer.prepare(outputs)
         self.made.update(made)
         return made
+
+    def track(self, x: Tensor, on: bool) -> Node:
+        """A node of the same value that asks for gradients, or stops asking."""
+        node = identity(x).node
+        node.requires_grad = on
+        self.starts.add(node)
+        return node
 
     def retain_grad(self, x: Tensor) -> None:
         """Any tensor may have a gradient."""
