@@ -98,6 +98,26 @@ def test_rebound_parameters_and_modules_are_noticed():
     assert f(X).tolist() == pytest.approx(model(X).numpy(), rel=1e-5, abs=1e-7)
 
 
+def test_added_parameters_are_noticed():
+    model, _, _ = make()
+    opt = optim.SGD(model[-1].parameters(), lr=0.1)
+
+    @sg.compile
+    def step(x, y):
+        loss = F.cross_entropy(model(x), y)
+        model.zero_grad()
+        loss.backward()
+        opt.step()
+        return loss
+
+    before = model[0].weight.tolist()
+    step(X, Y)
+    assert model[0].weight.tolist() == before
+    opt.add_param_group({"params": model[0].parameters()})
+    step(X, Y)
+    assert model[0].weight.tolist() != before
+
+
 def test_frozen_layer_stays():
     model, _, step = make()
     model[0].requires_grad_(False)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config import no_grad
+from ..config import changes, modes, no_grad
 from ..dtypes import default_float, float64, floating
 from ..errors import DTypeError, GradientError, OptionError, ShapeError, StateError, UsageError
 from ..memory import aligned_copy
@@ -146,6 +146,7 @@ class Optimizer:
         set_rate(rate, given.pop("lr"), self._name)
         options = self.check(given)
         self.param_groups.append(ParamGroup(params, rate, options))
+        changes.note()
         with no_grad():
             self.state += [self.init(p, options) for p in params]
 
@@ -208,7 +209,7 @@ class Optimizer:
         states = iter(self.state)
         todo = [
             (p, p.grad, next_state, group)
-            for group in self.param_groups
+            for group in self._groups()
             for p, next_state in zip(group.params, states)
             if p.grad is not None
         ]
@@ -230,9 +231,15 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Set `.grad` of every parameter to None."""
-        for group in self.param_groups:
+        for group in self._groups():
             for p in group.params:
                 p.zero_grad()
+
+    def _groups(self) -> list[ParamGroup]:
+        """The groups; a captured function holds as long as they are these."""
+        if modes.capture is not None:
+            modes.capture.depend(lambda: [id(group) for group in self.param_groups])
+        return self.param_groups
 
     @property
     def lr(self) -> float:
