@@ -300,10 +300,10 @@ def compile(
 
     The first call with arguments of new shapes, dtypes or static values captures; later calls
     replay.  Tensors from outside are read when the program runs and written back to their own
-    buffers, and so are arguments that the function changes in place.  What it reads from Python by
-    name (variables, attributes, items of lists and dicts) is compared at each call; what Python or
-    NumPy computes from it, such as `random.random()` or `float(array.sum())`, is built in.  A
-    method is compiled for each object.
+    buffers, and so are arguments that the function changes in place.  What it and the functions it
+    calls read from Python by name (variables, attributes, items of lists and dicts) is compared at
+    each call, except in installed packages; what Python or NumPy computes, such as
+    `random.random()` or `float(array.sum())`, is built in.  A method is compiled for each object.
 
     With Python numbers as the only arguments, results are Python numbers, computed in float64.
 

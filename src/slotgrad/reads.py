@@ -2,7 +2,8 @@
 
 A captured program has these values built in, so it holds as long as each stands for what it stood
 for.  They are found in the bytecode, without running it: from the function's own names on to the
-functions it can reach, those of this package, NumPy and the standard library left out.
+functions it can reach; those of this package, NumPy, the standard library and of installed packages
+other than the function's own are left out.
 
     x * SCALE              the name in the module
     config["rate"]         the item, and the name
@@ -17,10 +18,12 @@ from __future__ import annotations
 
 import dis
 import gc
+import os
+import site
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from types import CellType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
@@ -30,6 +33,7 @@ from .tensor import Tensor
 
 nothing = object()  # what a name stands for that is not there
 PLAIN = (type(None), str, bytes, int, float, bool, complex)
+_INSTALLED = [*site.getsitepackages(), site.getusersitepackages()]
 _UNNAMED = ("forward", "backward")  # what modules and operations of one's own are made of
 _FUNCTIONS = (FunctionType, MethodType, staticmethod, classmethod)
 _OPAQUE = (*PLAIN, Tensor, np.ndarray, np.generic, np.dtype, CodeType)
@@ -133,6 +137,7 @@ class _Search:
         self.objects: list[Any] = []
         self.attributes: dict[str, None] = {}
         self.waiting: list[tuple[FunctionType, Any]] = []
+        self.package = _package(getattr(f, "__module__", None))
         for x in (f, *arguments):
             self.use(x)
         asked: set[tuple[int, str]] = set()
@@ -154,6 +159,12 @@ class _Search:
     @property
     def places(self) -> list[Read]:
         return list(self.found.values())
+
+    def is_users(self, module: Any) -> bool:
+        """Whether code of the module may read what changes from call to call."""
+        package = _package(module)
+        theirs = package == self.package or not _is_library(package)
+        return theirs and not _is_ours(package)
 
     # -- places ------------------------------------------------------------------------------------
 
@@ -200,7 +211,7 @@ class _Search:
 
     def use_object(self, x: Any, kinds: tuple[type, ...]) -> None:
         """An object or a class with attributes; some methods may be called without their names."""
-        kinds = tuple(kind for kind in kinds if _is_users(kind.__module__))
+        kinds = tuple(kind for kind in kinds if self.is_users(kind.__module__))
         if kinds or not isinstance(x, type):
             self.objects.append(x)
         for kind in kinds:
@@ -216,12 +227,14 @@ class _Search:
         """`x.name`, noted as read; `nothing` if that cannot be told."""
         scope = _attributes(x)
         if isinstance(x, ModuleType):
-            return self.entry(scope, name) if _is_users(x.__name__) else vars(x).get(name, nothing)
+            return (
+                self.entry(scope, name) if self.is_users(x.__name__) else vars(x).get(name, nothing)
+            )
         kinds = x.__mro__ if isinstance(x, type) else type(x).__mro__
         if isinstance(scope, dict) and name in scope:
             return scope[name] if _notes_changes(x) else self.entry(scope, name)
         for kind in kinds:
-            if name in vars(kind) and _is_users(kind.__module__):
+            if name in vars(kind) and self.is_users(kind.__module__):
                 value = self.entry(_dict_of(kind), name)
                 if isinstance(scope, dict) and isinstance(value, PLAIN):
                     self.entry(scope, name)  # where a value of its own may come
@@ -249,7 +262,7 @@ class _Search:
         if key in self.met:
             return
         self.met[key] = (f, owner)
-        if _is_users(f.__globals__.get("__name__", "")):
+        if self.is_users(f.__globals__.get("__name__", "")):
             self.use_all((*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()))
             self.waiting.append((f, owner))
         else:  # what others made around a function of the user's
@@ -323,14 +336,21 @@ def _parts(code: CodeType) -> Iterator[CodeType]:
             yield from _parts(constant)
 
 
+def _package(module: Any) -> str:
+    return (module or "").partition(".")[0]
+
+
 def _is_ours(module: str) -> bool:
-    return (module or "").partition(".")[0] in ("slotgrad", "numpy", "builtins")
+    return _package(module) in ("slotgrad", "numpy", "builtins")
 
 
-def _is_users(module: str) -> bool:
-    """Whether code of the module may read what changes from call to call."""
-    first = (module or "").partition(".")[0]
-    return first == "__main__" or not (_is_ours(first) or first in sys.stdlib_module_names)
+@cache
+def _is_library(package: str) -> bool:
+    """Whether a package came with Python, or was installed."""
+    if package in sys.stdlib_module_names and package != "__main__":
+        return True
+    place = getattr(sys.modules.get(package), "__file__", None) or ""
+    return any(place.startswith(path + os.sep) for path in _INSTALLED)
 
 
 def _attributes(x: Any) -> Any:

@@ -6,6 +6,7 @@ import functools
 import types
 import warnings
 
+import hypothesis
 import pytest
 
 import slotgrad as sg
@@ -245,6 +246,16 @@ def test_lazy_attribute_settles():
     for _ in range(4):
         assert compiled(sg.ones(2)).tolist() == [1, 1]
     assert compiled.cache_info().misses <= 2
+
+
+def test_installed_packages_are_not_looked_into():
+    found = Reads.of(lambda x: hypothesis.given(x))
+    assert [str(place) for place in found.places] == ["'hypothesis'"]
+
+
+def test_an_installed_package_looks_into_itself():
+    found = Reads.of(hypothesis.given)
+    assert "'HealthCheck'" in map(str, found.places)
 
 
 def test_attributes_that_are_computed_are_not_asked_for():
