@@ -230,6 +230,16 @@ from .ops.reduce import (
     sum as sum,
     var as var,
 )
+from .ops.standard import (
+    count_nonzero as count_nonzero,
+    cumulative_prod as cumulative_prod,
+    cumulative_sum as cumulative_sum,
+    diff as diff,
+    isin as isin,
+    positive as positive,
+    searchsorted as searchsorted,
+    signbit as signbit,
+)
 from .ops.stop import (
     clone as clone,
     detach as detach,
