@@ -28,7 +28,7 @@ from .graph.region import Region
 from .ops.declare import as_tensor
 from .ops.index import through_view
 from .ops.movement import broadcast_to
-from .ops.stop import identity
+from .ops.stop import asking, identity
 from .tensor import Tensor
 
 
@@ -198,11 +198,8 @@ class Capture:
                 f"requires_grad_ at {describe_site(user_site())} is about a tensor from outside of"
                 " the captured function; call it before, or on x.detach()"
             )
-        node = identity(x).node
-        node.requires_grad = on
+        node = asking(x, on).node
         self.same[node] = x.node
-        if on:
-            self.starts.add(node)
         return node
 
     def origin(self, node: Node) -> Node:

@@ -22,7 +22,7 @@ from .errors import OptionError, UsageError, describe_site, user_site
 from .graph.node import leaf
 from .graph.region import Region
 from .inspection import Inspected
-from .mapping import Mapped
+from .mapping import map_rows
 from .passes.lift_region import lift_region
 from .passes.pipeline import optimize
 from .reads import Reads
@@ -58,7 +58,7 @@ class CacheInfo(NamedTuple):
     maxsize: int
 
 
-class Compiled(Inspected, Mapped):
+class Compiled(Inspected):
     """What `sg.compile` returns: call it like the function.
 
     graph, code, state    the newest program's graph, its steps as text, and its state
@@ -255,6 +255,16 @@ class Compiled(Inspected, Mapped):
                 p.before(after)
             native.point(self, native_entry(native), plan.address)
             del before  # native code could look there until now
+
+    def map(self, *xs: Any, progress: Callable[[int], object] | None = None, every: int = 1) -> Any:
+        """The results of a call for each row of the arguments, stacked.
+
+        progress  is told the number of calls done, after every `every` calls
+
+        Most calls are done by one native loop, which lets Python look after other things 20 times
+        a second.  An error or Ctrl-C leaves the state as it was after the last call that ended.
+        """
+        return map_rows(self, xs, progress, every)
 
     def profile(self, *args: Any, repeat: int | None = None, **kwargs: Any) -> Any:
         """How long each kernel of a call with these arguments takes; print the result.

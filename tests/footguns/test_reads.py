@@ -79,7 +79,7 @@ def by_global(x):
     return x * SCALE
 
 
-def by_default(x, things=[2.0]):  # noqa: B006
+def by_default(x, things=[2.0]):  # noqa: B006 (a list as default is what is tested)
     return x * things[0]
 
 

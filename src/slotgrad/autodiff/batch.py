@@ -21,7 +21,7 @@ from ..ops.arrange import stack
 from ..ops.declare import as_tensor, normalize_axis
 from ..ops.movement import broadcast_to, moveaxis
 from ..ops.random import random_bits, random_bits_op
-from ..ops.stop import identity, items
+from ..ops.stop import asking, items
 from ..tensor import Tensor
 from ..tree import flatten, unflatten
 
@@ -68,10 +68,7 @@ class Recorder:
 
     def track(self, x: Tensor, on: bool) -> Node:
         """A node of the same value that asks for gradients, or stops asking."""
-        node = identity(x).node
-        node.requires_grad = on
-        self.starts.add(node)
-        return node
+        return asking(x, on).node
 
     def retain_grad(self, x: Tensor) -> None:
         """Any tensor may have a gradient."""

@@ -18,7 +18,7 @@ from ..dtypes import floating
 from ..errors import GradientError, ShapeError, UsageError
 from ..graph.node import Node, ancestors, leaf
 from ..ops.declare import as_tensor, constant
-from ..ops.stop import detach, identity
+from ..ops.stop import asking, detach
 from ..tensor import Tensor
 from ..tree import Structure, flatten, tree_map, unflatten
 from .backward import reverse
@@ -89,11 +89,7 @@ class Linearized:
 def _fresh(x: Tensor) -> Tensor:
     """A tensor of the same value whose node belongs to one transformation only."""
     if x.requires_grad or x.node.value is None or modes.capture is not None:
-        mine = identity(x)
-        mine.node.requires_grad = True
-        if modes.capture is not None:
-            modes.capture.starts.add(mine.node)
-        return mine
+        return asking(x)
     node = leaf(x.node.value, requires_grad=True)
     node.name = x.node.name
     return Tensor(node)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..config import modes
 from ..graph.apply import apply
 from ..tensor import Tensor
 from .declare import TensorType, as_tensor, structured
@@ -95,6 +96,15 @@ def identity(x: Tensor) -> Tensor:
 def detach(x: Any, /) -> Tensor:
     """The value of `x`, to the tape a constant; shares memory with `x`."""
     return apply(_detach, (as_tensor(x),))
+
+
+def asking(x: Tensor, on: bool = True) -> Tensor:
+    """The same value in a node of its own, which asks for gradients, or does not."""
+    mine = identity(x)
+    mine.node.requires_grad = on
+    if on and modes.capture is not None:
+        modes.capture.starts.add(mine.node)
+    return mine
 
 
 def items(x: Tensor, count: int) -> tuple[Tensor, ...]:
