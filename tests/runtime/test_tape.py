@@ -24,6 +24,7 @@ from slotgrad.kernel.scalars import (
     record_of,
 )
 from slotgrad.ops.reference import k as reference
+from slotgrad.runtime import tape as runtime_tape
 from slotgrad.runtime.host import host
 from slotgrad.runtime.layout import address_of
 from slotgrad.runtime.llvm import compile_text
@@ -120,6 +121,13 @@ def with_tensors(code, xs, seed):
     return y.numpy(), [x.grad.numpy() for x in tensors]
 
 
+@pytest.fixture(params=["recorded", "read"])
+def order(request, monkeypatch):
+    """In which the slots of a stretch come: that of a long tape is tried on short ones as well."""
+    if request.param == "read":
+        monkeypatch.setattr(runtime_tape, "NEAR", 0)
+
+
 def pairs(code):
     """Usual and odd operands, more than fit in a vector and not a whole number of vectors."""
     if arity_of(code) == 1:
@@ -158,7 +166,7 @@ def test_operands_that_are_numbers(name):
 
 
 @pytest.mark.parametrize("count", [21, 100, 1000, 5000])
-def test_random_tapes(count):
+def test_random_tapes(count, order):
     for seed in range(3):
         tape = random_tape(np.random.default_rng(seed), count)
         seeds = {count - 1: 1.0, count // 2: -0.5}
@@ -175,7 +183,7 @@ def test_random_tapes_of_arithmetic_are_exact():
     assert np.array_equal(tape.run({2999: 1.0})[0], slow, equal_nan=True)
 
 
-def test_an_operand_used_twice():
+def test_an_operand_used_twice(order):
     """x * x, doubled over and over: 2**40 paths, each slot is visited once."""
     tape = Columns()
     x = tape.leaf(1.0)
@@ -187,7 +195,7 @@ def test_an_operand_used_twice():
     assert values[z] == 2.0**80 and gradients[x] == 2.0**81 and gradients[y] == 2.0**41
 
 
-def test_a_long_chain():
+def test_a_long_chain(order):
     """A sum and a product of 100000 slots: no recursion, and nothing is added in other order."""
     n = 100_000
     rng = np.random.default_rng(0)
@@ -211,7 +219,7 @@ def test_a_long_chain():
     assert np.array_equal(machine.restored(gradients)[:n], [2.0, *np.ones(n - 1)])
 
 
-def test_neighbours_that_feed_each_other():
+def test_neighbours_that_feed_each_other(order):
     """Stretches shorter than a vector that are joined, taken from both operands."""
     tape = Columns()
     x, one = tape.leaf(0.3), tape.leaf(1.0)
@@ -239,7 +247,7 @@ def test_overflow_flows():
     assert gradients[x] == 2e200 and gradients[zero] == np.inf
 
 
-def test_what_no_output_needs_is_left_alone():
+def test_what_no_output_needs_is_left_alone(order):
     """Neither computed nor able to spoil a gradient by 0 * inf."""
     tape = Columns()
     x = tape.leaf(0.0)
@@ -277,8 +285,36 @@ def test_places():
     assert machine.place[[upper - 1, lower, upper]].tolist() == [3, 4, 5]
 
 
+def test_places_in_the_order_of_readers(monkeypatch):
+    """Each slot goes where its last reader wants it, and what nobody reads to what is left."""
+    monkeypatch.setattr(runtime_tape, "NEAR", 0)
+    tape = Columns()
+    a = tape.leaf(1.0)
+    squares = [tape("mul", a, a) for _ in range(5)]
+    unread = squares.pop(2)
+    sums = [tape("add", squares[i], squares[j]) for i, j in ((3, 1), (0, 2), (0, 3))]
+    machine = tape.interpreter()
+    places = machine.place.tolist()
+    assert places[a] == 0 and sorted(places[s] for s in sums) == [6, 7, 8]
+    read = [squares[i] for i in (1, 2, 0, 3)]  # by the first, the second, and both by the last sum
+    assert [places[s] for s in [unread, *read]] == [1, 2, 3, 4, 5]
+
+
+def test_long_tapes_are_in_the_order_of_readers():
+    """Neighbours of a sum that was recorded from far apart are neighbours in memory."""
+    n = 2 * runtime_tape.NEAR
+    rng = np.random.default_rng(0)
+    code = np.array([LEAF] + [code_of["neg"]] * n + [code_of["add"]] * (n // 2), np.uint8)
+    first, second = np.zeros(len(code), np.int32), np.full(len(code), -1, np.int32)
+    pairs = 1 + rng.permutation(n).reshape(-1, 2)
+    first[0] = -1
+    first[n + 1 :], second[n + 1 :] = pairs.T
+    place = Interpreter(code, first, second).place
+    assert np.array_equal(np.abs(np.diff(place[pairs])), np.ones((n // 2, 1)))
+
+
 @pytest.mark.parametrize("leaves", [0, 1, 3])
-def test_a_tape_without_operations(leaves):
+def test_a_tape_without_operations(leaves, order):
     tape = Columns()
     for i in range(leaves):
         tape.leaf(float(i))

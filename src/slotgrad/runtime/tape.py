@@ -5,7 +5,9 @@ generated once from its record, runs over a stretch of slots and is found on the
 time; the first time it is made quickly, and a thread makes the best.
 
 The tape is sorted by level and kind, so that the slots of a stretch lie one behind the other and do
-not depend on each other; places in that order are what `forward` and `backward` work with.
+not depend on each other; places in that order are what `forward` and `backward` work with.  Those
+of a long tape lie in the order in which they are read, too, which halves the time that goes with
+waiting for memory.
 
 >>> import numpy as np
 >>> from slotgrad.kernel.scalars import LEAF
@@ -46,6 +48,8 @@ from .llvm import Library
 # A kind is a code, or one of these with the operands that are numbers and want no gradient.
 FIRST_IS_NUMBER, SECOND_IS_NUMBER, KINDS = 32, 64, 128
 UNKNOWN = 255
+
+NEAR = (2 << 20) // 24  # slots whose values, gradients and operands a cache of 2 MiB holds
 assert FIRST_OPERATION + len(CODES) <= FIRST_IS_NUMBER
 _CHEAP = {code_of[name] for name in CHEAP}
 
@@ -83,7 +87,7 @@ class Interpreter:
     def _sort(
         self, kinds: np.ndarray, counts: np.ndarray, first: np.ndarray, second: np.ndarray
     ) -> tuple[np.ndarray, ...]:
-        """By level and kind, otherwise in the order of recording.
+        """By level and kind, otherwise in the order of recording or, of many, that of readers.
 
         Returns where stretches begin, their kinds, the places, and the operands by place.
         """
@@ -101,8 +105,25 @@ class Interpreter:
         _call("arrange", kinds, first, second, place, *columns, n)
         begins, kinds = np.empty(n + 1 - self.leaves, np.int32), np.empty(n - self.leaves, np.uint8)
         number = _call("divide", columns[0], ends, self.leaves, begins, kinds, n)
+        operands = columns[1:]
+        if n > NEAR:
+            operands = self._sort_by_reader(begins[: number + 1], place, *operands)
         number = _call("join", begins, kinds, _least(), number)
-        return begins[: number + 1].copy(), kinds[:number].copy(), place, *columns[1:]
+        return begins[: number + 1].copy(), kinds[:number].copy(), place, *operands
+
+    def _sort_by_reader(
+        self, begins: np.ndarray, place: np.ndarray, first: np.ndarray, second: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Change the places to the order of readers within stretches; returns the operands."""
+        n = self.count
+        leaves, stretches = np.arange(self.leaves), np.arange(len(begins) - 1)
+        moved = np.concatenate([leaves, np.repeat(~stretches, np.diff(begins))], dtype=np.int32)
+        at = np.full(n, -1, np.int32)
+        operands = np.empty(n, np.int32), np.empty(n, np.int32)
+        ends = begins[1:].copy()
+        _call("by_reader", first, second, ends, at, moved, *operands, self.leaves, n)
+        _call("rename", place, moved, n)
+        return operands
 
     def forward(self, values: np.ndarray) -> None:
         """Compute the values of all places, but for leaves and numbers."""

@@ -21,11 +21,11 @@ class Interpreted:
     ) -> None:
         self._outputs = np.array(outputs, np.int64)
         machine = self._machine = Interpreter(code, first, second, self._outputs)
-        assert machine.place is not None
         place = self._place = machine.place
         self._given = np.flatnonzero(place < machine.leaves)
         self._made = np.flatnonzero(place >= machine.leaves)
         self._leaves = self._given[code[self._given] == LEAF]
+        self._leaf_places, self._output_places = place[self._leaves], place[self._outputs]
         self._values, self._gradients = np.zeros(machine.count), np.empty(machine.count)
         self._unsettled = [False, False]  # values, gradients
 
@@ -38,16 +38,16 @@ class Interpreted:
         """Compute the values of operations."""
         self._values[: len(self._given)] = values[self._given]
         self._machine.forward(self._values)
-        values[self._outputs] = self._values[self._place[self._outputs]]
+        values[self._outputs] = self._values[self._output_places]
         self._unsettled[0] = True
 
     def backward(self, values: np.ndarray, gradients: np.ndarray) -> None:
         """Carry the gradients of the outputs to the leaves."""
         own = self._gradients
         own.fill(0.0)
-        own[self._place[self._outputs]] = gradients[self._outputs]
+        own[self._output_places] = gradients[self._outputs]
         self._machine.backward(self._values, own)
-        gradients[self._leaves] += own[self._place[self._leaves]]
+        gradients[self._leaves] += own[self._leaf_places]
         self._unsettled[1] = True
 
     def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:

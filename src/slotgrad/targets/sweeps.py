@@ -11,7 +11,10 @@ no operation computes come first and then one stretch after the other.
     by_level  the places of slots that come in the order of their kinds
     arrange   the columns in the order of places
     divide    where the stretches of one level and kind begin, and their kinds; how many there are
-    join      the same with short neighbours of one kind joined, which then run slot after slot;
+    by_reader the places once more, and the operands in their order: those of a stretch come in the
+              order of their last readers, which then read neighbours
+    rename    place[i] = moved[place[i]]
+    join      the stretches with short neighbours of one kind joined, which then run slot after slot;
               their kinds are marked by adding 128
     gather    out[i] = x[slots[i]]
     scatter   out[slots[i]] = x[i]
@@ -279,6 +282,79 @@ end:
   ret i64 %g
 }
 """,
+    # `moved` is a place's new place or, while it has none, ~ the number of its stretch, which is
+    # filled from its end; `at` is what has a place, and at first -1.  Readers are in later
+    # stretches, so that what has no place when its stretch comes is read by nobody.
+    """
+define void @by_reader(ptr %a, ptr %b, ptr %ends, ptr %at, ptr %moved, ptr %a.out, ptr %b.out, \
+i64 %start, i64 %n) nounwind {
+entry:
+  br label %head
+head:
+  %above = phi i64 [%n, %entry], [%p, %put]
+  %unread = phi i64 [%n, %entry], [%unread.now, %put]
+  %left = icmp sgt i64 %above, %start
+  br i1 %left, label %body, label %end
+body:
+  %p = sub i64 %above, 1
+  %p.w = trunc i64 %p to i32
+  %found.w = i32 %at[%p]
+  %found = sext i32 %found.w to i64
+  %none = icmp slt i64 %found, 0
+  br i1 %none, label %seek, label %put
+seek:
+  %seen = phi i64 [%unread, %body], [%next, %seek]
+  %next = sub i64 %seen, 1
+  %next.place = i32 %moved[%next]
+  %known = icmp sge i32 %next.place, 0
+  br i1 %known, label %seek, label %take
+take:
+  %moved[%next] = i32 %p.w
+  br label %put
+put:
+  %unread.now = phi i64 [%unread, %body], [%next, %take]
+  %i = phi i64 [%found, %body], [%next, %take]
+  %b.i = i32 %b[%i]
+  %b.place = call i32 @new_place(i32 %b.i, ptr %ends, ptr %at, ptr %moved)
+  %b.out[%p] = i32 %b.place
+  %a.i = i32 %a[%i]
+  %a.place = call i32 @new_place(i32 %a.i, ptr %ends, ptr %at, ptr %moved)
+  %a.out[%p] = i32 %a.place
+  br label %head
+end:
+  ret void
+}
+
+define internal i32 @new_place(i32 %i.w, ptr %ends, ptr %at, ptr %moved) nounwind {
+entry:
+  %i = zext i32 %i.w to i64
+  %m = i32 %moved[%i]
+  %known = icmp sge i32 %m, 0
+  br i1 %known, label %old, label %new
+old:
+  ret i32 %m
+new:
+  %stretch.w = xor i32 %m, -1
+  %stretch = zext i32 %stretch.w to i64
+  %end = i32 %ends[%stretch]
+  %p.w = sub i32 %end, 1
+  %ends[%stretch] = i32 %p.w
+  %p = zext i32 %p.w to i64
+  %at[%p] = i32 %i.w
+  %moved[%i] = i32 %p.w
+  ret i32 %p.w
+}
+""",
+    _loop(
+        "rename",
+        "ptr %place, ptr %moved",
+        """\
+  %p.w = i32 %place[%i]
+  %p = zext i32 %p.w to i64
+  %new = i32 %moved[%p]
+  %place[%i] = i32 %new
+  br label %next""",
+    ),
     """
 define i64 @join(ptr %begins, ptr %kinds, ptr %least, i64 %n) nounwind {
 entry:
