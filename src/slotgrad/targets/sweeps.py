@@ -10,11 +10,11 @@ no operation computes come first and then one stretch after the other.
     by_kind   the slots in the order of their kinds
     by_level  the places of slots that come in the order of their kinds
     arrange   the columns in the order of places
-    divide    where the stretches of one level and kind begin, and their kinds; how many there are
-    by_reader the places once more, and the operands in their order: those of a stretch come in the
-              order of their last readers, which then read neighbours
+    by_reader the places of long tapes once more, and the operands in their order: a stretch lies in
+              the order of its last readers, which then read neighbours
     rename    place[i] = moved[place[i]]
-    join      the stretches with short neighbours of one kind joined, which then run slot after slot;
+    divide    where the stretches of one level and kind begin, and their kinds; how many there are
+    join      the same with short neighbours of one kind joined, which then run slot after slot;
               their kinds are marked by adding 128
     gather    out[i] = x[slots[i]]
     scatter   out[slots[i]] = x[i]
