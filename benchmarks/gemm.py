@@ -77,5 +77,5 @@ CASES += [
     Product(128, 1024, 1024),
     Product(1024, 1024, 128, transpose_a=True),
     Product(128, 1024, 1024, transpose_b=True),
-    Product(1, 256, 784, transpose_b=True),
+    *(Product(m, 256, 784, transpose_b=True) for m in (1, 4, 8)),
 ]

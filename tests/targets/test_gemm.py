@@ -19,7 +19,7 @@ from slotgrad.errors import InternalError
 from slotgrad.runtime.host import Host, host
 from slotgrad.runtime.llvm import assembly, compile_text
 from slotgrad.targets.gemm import gemm_function, scratch_bytes, units
-from slotgrad.targets.gemm_plan import Gemm, plan, split
+from slotgrad.targets.gemm_plan import DOT_ROWS, Gemm, plan, split
 from slotgrad.targets.gemm_tile import Emit
 
 HERE = host()
@@ -146,6 +146,15 @@ def test_random_sizes_layouts_and_strides(on):
         accumulate = bool(rng.integers(2))
         problems.append(Gemm(m, n, k, DTYPES[i // 4 % 2], ta, tb, *strides, accumulate=accumulate))
     check_all(problems, HOSTS[on])
+
+
+@pytest.mark.parametrize("on", HOSTS)
+def test_few_rows_by_a_transposed_matrix(on):
+    """Vectors along k: tiles of 1 to 4 rows, and rests of columns and of k."""
+    sizes = itertools.product((1, 2, 3, 4, 7, DOT_ROWS), (1, 6, 16, 35), (3, 16, 37))
+    problems = [Gemm(*size, dtype, False, True) for size in sizes for dtype in DTYPES]
+    assert all(plan(problem, HOSTS[on]).along_k for problem in problems)
+    check_all(problems, HOSTS[on], shares=3)
 
 
 def test_batches_and_broadcasting():

@@ -271,11 +271,13 @@ class _Product:
         return multiply(emit, tile.rows, masks, tile.a, tile.b, trips, head, starts)
 
     def dots(self, tile: _Tile) -> list[str]:
-        """The accumulators of a tile of one row and one vector of columns."""
+        """The accumulators of a tile of one vector of columns."""
         emit, lanes = self.emit, self.plan.lanes
         count = lanes if tile.masks == [None] else self.problem.n % lanes
-        total = dots(emit, count, tile.a.pointer, tile.b.pointer, tile.b.outer, self.problem.k)
-        return [emit.plus(total, self.old(tile)[0]) if self.problem.accumulate else total]
+        totals = dots(emit, tile.rows, count, tile.a, tile.b, self.problem.k)
+        if not self.problem.accumulate:
+            return totals
+        return [emit.plus(total, old) for total, old in zip(totals, self.old(tile))]
 
     def old(self, tile: _Tile) -> list[str]:
         """What the sums start from: C or zero."""

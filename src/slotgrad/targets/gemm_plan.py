@@ -32,7 +32,8 @@ TILES = {
     32: {1: 12, 3: 4, 2: 6},
     16: {1: 8, 2: 4},
 }
-DOT_ROWS = 2  # so few rows of A are multiplied by rows of a transposed B along k
+DOT_ROWS = 12  # so few rows of A are multiplied by rows of a transposed B along k
+DOT_TILE = 4  # rows of A at a time
 DIRECT_BYTES = 3 << 19  # a B up to here is read where it lies: it stays in the second-level cache
 PACK_ROWS = 32  # a copy of B pays if at least so many rows use it
 DEPTH = 1024  # the most rows of a packed panel; sums then wait in the scratch
@@ -176,7 +177,8 @@ def plan(problem: Gemm, host: Host) -> Plan:
     vectors = -(-problem.n // lanes)
     transposed = problem.transpose_b and problem.ldb != 1 and problem.k > 0
     if transposed and problem.m <= DOT_ROWS and (problem.lda == 1 or not problem.transpose_a):
-        rows, panels = split(problem.m, 1), split_columns(problem.n, lanes, 1)
+        rows = split(problem.m, min(DOT_TILE, lanes))
+        panels = split_columns(problem.n, lanes, 1)
         return Plan(lanes, rows, panels, False, problem.k, True, False, True)
     wide = min(vectors, next(reversed(tiles))) if vectors not in tiles else vectors
     rows = split(problem.m, even(problem.m, tiles[wide])) if wide else []

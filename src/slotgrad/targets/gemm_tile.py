@@ -16,6 +16,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -267,32 +268,82 @@ def multiply(
     return emit.repeat(trips, kinds, head, entering, step)[2:]
 
 
-def dots(emit: Emit, count: int, a: str, b: str, stride: int, k: int) -> str:
-    """One row of A times `count` rows of B, vectors running along k: one lane for each row of B.
+def dots(emit: Emit, rows: int, count: int, a: Strided, b: Strided, k: int) -> list[str]:
+    """Rows of A times `count` rows of B, vectors running along k: a vector for each row of A.
 
-    B is read once and where it lies, which is best for one or two rows of A.
+    Both are read where they lie, which is best for few rows of A.  A few rows of B at a time make
+    as many sums as there are lanes, of which one vector comes.
     """
+    high = 1 << (rows - 1).bit_length()
+    wide = emit.lanes // high
+    parts = []
+    for first in range(0, emit.lanes, wide):
+        columns = min(wide, count - first)
+        if columns <= 0:
+            parts.append(ZERO)
+            continue
+        at_b = Strided(emit.at(b.pointer, first * b.outer), b.outer, 1)
+        sums = iter(_dots(emit, rows, columns, a, at_b, k))
+        places = product(range(high), range(wide))
+        square = [next(sums) if i < rows and j < columns else ZERO for i, j in places]
+        parts.append(fold(emit, square))
+    return transpose_blocks(emit, parts, wide, emit.lanes)[:rows]
+
+
+def _dots(emit: Emit, rows: int, columns: int, a: Strided, b: Strided, k: int) -> list[str]:
+    """Vectors whose elements make the products of each row of A with each row of B."""
     lanes = emit.lanes
 
     def step(state: list[str], mask: str | None = None) -> list[str]:
         at_a, at_b, *acc = state
-        x = emit.load(at_a, mask)
-        rows = [emit.load(emit.at(at_b, j * stride), mask) for j in range(count)]
-        total = [emit.fma(x, y, z) for y, z in zip(rows, acc)]
+        x = [emit.load(emit.at(at_a, i * a.outer), mask) for i in range(rows)]
+        y = [emit.load(emit.at(at_b, j * b.outer), mask) for j in range(columns)]
+        total = [emit.fma(p, q, z) for (p, q), z in zip(product(x, y), acc)]
         return [emit.at(at_a, lanes), emit.at(at_b, lanes), *total]
 
-    state = [a, b] + [ZERO] * count
+    state = [a.pointer, b.pointer] + [ZERO] * (rows * columns)
     if k >= lanes:
         head, before = emit.label(), emit.block
         emit.jump(head)
-        kinds = ["ptr", "ptr"] + [emit.vector] * count
+        kinds = ["ptr", "ptr"] + [emit.vector] * (rows * columns)
         state = emit.repeat(k // lanes, kinds, head, [(before, state)], step)
     if k % lanes:
         state = step(state, emit.mask(k % lanes))
-    sums = transpose(emit, state[2:] + [ZERO] * (lanes - count))
-    while len(sums) > 1:
-        sums = [emit.plus(x, y) for x, y in zip(sums[::2], sums[1::2])]
-    return sums[0]
+    return state[2:]
+
+
+def fold(emit: Emit, vectors: Sequence[str]) -> str:
+    """The sums of the elements of as many vectors as there are lanes, in their order.
+
+    Two vectors become one with half as many partial sums of each, by two shuffles and an addition:
+    at first inside 128-bit parts, then with the parts as elements.
+    """
+
+    def halved(x: str, y: str, size: int, span: int) -> str:
+        if x == y == ZERO:
+            return ZERO
+        halves = (
+            [
+                source + sums + half + i
+                for start in range(0, emit.lanes, span)
+                for source in (0, emit.lanes)
+                for sums in range(start, start + span, size)
+                for i in range(size // 2)
+            ]
+            for half in (0, size // 2)
+        )
+        return emit.plus(*(emit.shuffle(x, y, lanes) for lanes in halves))
+
+    def folded(vectors: Sequence[str], span: int) -> str:
+        size = span
+        while len(vectors) > 1:
+            vectors = [halved(x, y, size, span) for x, y in zip(vectors[::2], vectors[1::2])]
+            size //= 2
+        return vectors[0]
+
+    part = min(16 // emit.size, emit.lanes)
+    parts = [folded(vectors[i : i + part], part) for i in range(0, len(vectors), part)]
+    return folded(parts, emit.lanes)
 
 
 def copy(emit: Emit, b: Strided, masks: Sequence[str | None], depth: Index, width: int) -> None:
@@ -343,24 +394,26 @@ def transpose(emit: Emit, rows: list[str]) -> list[str]:
     shuffles cost half of those that cross parts one element at a time.
     """
     part = min(16 // emit.size, emit.lanes)  # elements in 128 bits
-
-    def split(rows: list[str], block: int, span: int) -> list[str]:
-        """Transpose blocks of `block` lanes inside every `span` lanes: even and odd ones apart."""
-        if len(rows) == 1:
-            return rows
-        pairs = list(zip(rows[::2], rows[1::2]))
-        halves = []
-        for odd in (0, block):
-            lanes = [
-                source + start + i
-                for start in range(0, emit.lanes, span)
-                for source in (0, emit.lanes)
-                for i in range(span)
-                if i & block == odd
-            ]
-            halves.append(split([emit.shuffle(x, y, lanes) for x, y in pairs], block, span))
-        return [column for pair in zip(*halves) for column in pair]
-
-    inside = [split(rows[g : g + part], 1, part) for g in range(0, len(rows), part)]
-    across = [split(list(column), part, emit.lanes) for column in zip(*inside)]
+    squares = [rows[g : g + part] for g in range(0, len(rows), part)]
+    inside = [transpose_blocks(emit, square, 1, part) for square in squares]
+    across = [transpose_blocks(emit, list(c), part, emit.lanes) for c in zip(*inside)]
     return [column for group in zip(*across) for column in group]
+
+
+def transpose_blocks(emit: Emit, rows: list[str], block: int, span: int) -> list[str]:
+    """Transpose blocks of `block` lanes inside every `span` lanes: even and odd ones apart."""
+    if len(rows) == 1:
+        return rows
+    pairs = list(zip(rows[::2], rows[1::2]))
+    halves = []
+    for odd in (0, block):
+        lanes = [
+            source + start + i
+            for start in range(0, emit.lanes, span)
+            for source in (0, emit.lanes)
+            for i in range(span)
+            if i & block == odd
+        ]
+        half = [emit.shuffle(x, y, lanes) for x, y in pairs]
+        halves.append(transpose_blocks(emit, half, block, span))
+    return [column for pair in zip(*halves) for column in pair]
