@@ -12,9 +12,9 @@ import numpy as np
 
 from slotgrad.runtime.host import host
 from slotgrad.runtime.llvm import compile_text
+from slotgrad.targets.emit import ZERO, Emit
 from slotgrad.targets.gemm import gemm_function, scratch_bytes, units
 from slotgrad.targets.gemm_plan import Gemm
-from slotgrad.targets.gemm_tile import ZERO, Emit
 
 from .arrays import aligned
 from .case import Loop

@@ -18,9 +18,9 @@ import pytest
 from slotgrad.errors import InternalError
 from slotgrad.runtime.host import Host, host
 from slotgrad.runtime.llvm import assembly, compile_text
+from slotgrad.targets.emit import Emit
 from slotgrad.targets.gemm import gemm_function, scratch_bytes, units
 from slotgrad.targets.gemm_plan import DOT_ROWS, Gemm, plan, split
-from slotgrad.targets.gemm_tile import Emit
 
 HERE = host()
 HOSTS = {

@@ -9,7 +9,7 @@ from ..dtypes import bool_
 from ..graph.node import Node
 from ..kernel.group import row_stride
 from ..kernel.ir import Product, View
-from .gemm_tile import Emit, Index
+from .emit import Emit, Index
 from .lanes import Module, Value, computed
 from .vector import Vector
 

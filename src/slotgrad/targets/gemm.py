@@ -13,7 +13,7 @@ TOMS 34 (2008); F. Van Zee and R. van de Geijn, BLIS, ACM TOMS 41 (2015).  Unlik
 never packed and B only where it must be: with static strides a broadcast from A is the operand
 of the multiplication itself.
 
-May import targets.gemm_plan, targets.gemm_tile and, for its types, runtime.host.
+May import targets.emit, gemm_plan and gemm_tile and, for its types, runtime.host.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .emit import ZERO, Emit, Index, Start
 from .gemm_plan import Gemm, Plan, Run, plan
-from .gemm_tile import ZERO, Emit, Index, Start, Strided, copy, dots, multiply, transpose_function
+from .gemm_tile import Strided, copy, dots, multiply, transpose_function
 
 if TYPE_CHECKING:
     from ..runtime.host import Host

@@ -6,7 +6,7 @@ nanoseconds; else it calls the method "slow <name>" of the object, written in Py
 the same at leisure or raises.
 
 In the text, `%x = i64 %p[HEADER]` loads a word and `%p[0] = i64 %x` stores one, as in
-`targets/sweeps.py`.  May import kernel.scalars, targets.scalar_object and targets.sweeps.
+`targets/columns.py`.  May import kernel.scalars, targets.columns and targets.scalar_object.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import re
 import struct
 
 from ..kernel.scalars import NUMBER, code_of
+from .columns import expanded
 from .scalar_object import OBJECT
-from .sweeps import expanded
 
 # the words of a header
 HEADER = (

@@ -20,65 +20,12 @@ no operation computes come first and then one stretch after the other.
     scatter   out[slots[i]] = x[i]
     up, down  call a function of targets/tape.py for each stretch, from the first or from the last
 
-In the text, `%x = i32 %column[%i]` loads an element and `%column[%i] = i32 %x` stores one.
-May import nothing of the package.
+Loads and stores are written as in targets/columns.py, which is what may be imported.
 """
 
 from __future__ import annotations
 
-import re
-
-_LOAD = re.compile(r"^  (%[\w.]+) = (\w+) (%[\w.]+)\[([%\w.]+)\]$", re.MULTILINE)
-_STORE = re.compile(r"^  (%[\w.]+)\[([%\w.]+)\] = (\w+) ([%\w.]+)$", re.MULTILINE)
-
-
-def expanded(text: str) -> str:
-    """The text with its loads and stores written out."""
-    text = _LOAD.sub(r"  \1.at = getelementptr \2, ptr \3, i64 \4\n  \1 = load \2, ptr \1.at", text)
-    count = 0
-
-    def stored(match: re.Match) -> str:
-        nonlocal count
-        count += 1
-        column, i, kind, x = match.groups()
-        at = f"{column}.to{count}"
-        return f"  {at} = getelementptr {kind}, ptr {column}, i64 {i}\n  store {kind} {x}, ptr {at}"
-
-    return _STORE.sub(stored, text)
-
-
-def _loop(name: str, arguments: str, body: str, down: bool = False, more: str = "") -> str:
-    """A function whose body runs for i = 0 ... n - 1, or the other way round.
-
-    body  ends by branching to %next; `more` are the blocks behind the loop's end, which returns
-    """
-    if down:
-        head = (
-            "  %j = phi i64 [%n, %entry], [%i, %next]\n  %left = icmp sgt i64 %j, 0\n"
-            "  br i1 %left, label %body, label %end\nbody:\n  %i = sub i64 %j, 1"
-        )
-        tail = "  br label %head"
-    else:
-        head = (
-            "  %i = phi i64 [0, %entry], [%i.next, %next]\n  %left = icmp slt i64 %i, %n\n"
-            "  br i1 %left, label %body, label %end\nbody:"
-        )
-        tail = "  %i.next = add i64 %i, 1\n  br label %head"
-    kind = "i64" if more else "void"
-    return f"""
-define {kind} @{name}({arguments}, i64 %n) nounwind {{
-entry:
-  br label %head
-head:
-{head}
-{body}
-next:
-{tail}
-end:
-{more or "  ret void"}
-}}
-"""
-
+from .columns import expanded, loop
 
 # The operands %a and %b of slot %i; %b is %a where there is %one.
 _OPERANDS = """\
@@ -95,7 +42,7 @@ _ARITY = """\
   %arity.c = i8 %arity[%c.i]"""
 
 _STEPS = [
-    _loop(
+    loop(
         "need",
         "ptr %code, ptr %first, ptr %second, ptr %arity, ptr %live",
         f"""\
@@ -125,7 +72,7 @@ mark:
         down=True,
         more="  ret i64 -1\nbad:\n  ret i64 %i",
     ),
-    _loop(
+    loop(
         "classify",
         "ptr %code, ptr %first, ptr %second, ptr %arity, ptr %live, ptr %kind, ptr %count",
         f"""\
@@ -156,7 +103,7 @@ put:
   %count[%k.i] = i64 %k.more
   br label %next""",
     ),
-    _loop(
+    loop(
         "gather",
         "ptr %x, ptr %slots, ptr %out",
         """\
@@ -166,7 +113,7 @@ put:
   %out[%i] = double %v
   br label %next""",
     ),
-    _loop(
+    loop(
         "scatter",
         "ptr %x, ptr %slots, ptr %out",
         """\
@@ -176,7 +123,7 @@ put:
   %out[%s] = double %v
   br label %next""",
     ),
-    _loop(
+    loop(
         "level",
         "ptr %kind, ptr %first, ptr %second, ptr %levels, ptr %count",
         f"""\
@@ -200,7 +147,7 @@ put:
   %count[%l.i] = i32 %l.more
   br label %next""",
     ),
-    _loop(
+    loop(
         "by_kind",
         "ptr %kind, ptr %begin, ptr %order",
         """\
@@ -213,7 +160,7 @@ put:
   %order[%p] = i32 %s
   br label %next""",
     ),
-    _loop(
+    loop(
         "by_level",
         "ptr %order, ptr %levels, ptr %begin, ptr %place",
         """\
@@ -227,7 +174,7 @@ put:
   %place[%s] = i32 %p
   br label %next""",
     ),
-    _loop(
+    loop(
         "arrange",
         "ptr %kind, ptr %first, ptr %second, ptr %place, ptr %kind.out, ptr %a.out, ptr %b.out",
         f"""\
@@ -345,7 +292,7 @@ new:
   ret i32 %p.w
 }
 """,
-    _loop(
+    loop(
         "rename",
         "ptr %place, ptr %moved",
         """\
@@ -419,5 +366,5 @@ def sweeps_text(lanes: int) -> str:
     """The text of all sweeps; vectors have `lanes` elements."""
     arguments = f"ptr %begins, ptr %kinds, {_RUN}"
     stretch = _STRETCH.replace("LANES", str(lanes))
-    run = [_loop("up", arguments, stretch), _loop("down", arguments, stretch, down=True)]
+    run = [loop("up", arguments, stretch), loop("down", arguments, stretch, down=True)]
     return expanded("".join([*_STEPS, *run]))
