@@ -29,6 +29,7 @@ from .ops.declare import as_tensor
 from .ops.index import through_view
 from .ops.movement import broadcast_to
 from .ops.stop import asking, identity
+from .reads import Reads, Told
 from .tensor import Tensor
 
 
@@ -69,7 +70,7 @@ class Captured:
     gradients: list[tuple[Tensor, Tensor | None]]  # the .grad on exit: kept, or none
     used_up: list[Tensor]  # whose .grad the function threw away on entry and made anew
     absent: list[Tensor]  # the .grad that were None on entry, and asked for
-    guards: list[tuple[Callable[[], Any], Any]]  # what was read from Python, and its value
+    guards: Reads  # what modules and optimizers said of themselves
     changed: list[int]  # the arguments that the function changes in place
 
     @property
@@ -96,7 +97,7 @@ class Capture:
         self.first_gradients: dict[int, tuple[Tensor, Tensor | None]] = {}
         self.absent: dict[int, Tensor] = {}
         self.first_nodes: dict[int, tuple[Tensor, Node]] = {}
-        self.guards: list[tuple[Callable[[], Any], Any]] = []
+        self.guards = Reads([], [])
 
     # -- what apply and the mathematics ask for --------------------------------------------
 
@@ -283,9 +284,9 @@ class Capture:
 
     # -- guards -----------------------------------------------------------------------------------
 
-    def depend(self, read: Callable[[], Any]) -> None:
-        """The program holds as long as `read()` returns what it returns now."""
-        self.guards.append((read, read()))
+    def depend(self, what: str, say: Callable[[], list[Any]]) -> None:
+        """The program holds as long as `say()` returns what it returns now."""
+        self.guards.add(Told(what, say))
 
     # -- the end ----------------------------------------------------------------------------------
 

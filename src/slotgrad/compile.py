@@ -184,7 +184,7 @@ class Compiled(Inspected):
         variants.insert(0, variant)
         self._variants.move_to_end(key)
         if len(variants) > MANY_VARIANTS:
-            changed = variants.pop().reads.changed()
+            changed = variants.pop().changed
             if not self._warned and changed is not None:
                 self._warned = True
                 warnings.warn(

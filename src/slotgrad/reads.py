@@ -85,7 +85,21 @@ class Items:
         return f"a {type(self.container).__name__}"
 
 
-Read = Entry | Content | Items
+@dataclass(frozen=True)
+class Told:
+    """What an object says of itself."""
+
+    what: str
+    say: Callable[[], list[Any]]
+
+    def now(self) -> list[Any]:
+        return self.say()
+
+    def __str__(self) -> str:
+        return self.what
+
+
+Read = Entry | Content | Items | Told
 
 
 @dataclass(frozen=True)
@@ -98,8 +112,15 @@ class Reads:
     @classmethod
     def of(cls, f: Callable[..., Any], arguments: Iterable[Any] = ()) -> Reads:
         """The places that a call of `f` may read; objects among the arguments are looked into."""
-        places = _Search(f, arguments).places
-        return cls(places, [place.now() for place in places])
+        reads = cls([], [])
+        for place in _Search(f, arguments).places:
+            reads.add(place)
+        return reads
+
+    def add(self, place: Read) -> None:
+        """One more place, and what stands there now."""
+        self.places.append(place)
+        self.seen.append(place.now())
 
     def now(self) -> list[Any]:
         """The objects that stand there now, one place after the other."""
@@ -121,7 +142,11 @@ class Reads:
 def _same(x: Any, y: Any) -> bool:
     if x is y:
         return True
-    return type(x) is type(y) and isinstance(x, PLAIN) and repr(x) == repr(y)
+    if type(x) is not type(y):
+        return False
+    if type(x) is tuple:
+        return len(x) == len(y) and all(map(_same, x, y))
+    return isinstance(x, PLAIN) and repr(x) == repr(y)
 
 
 class _Search:

@@ -75,6 +75,77 @@ def test_learning_rate_is_noticed_without_compiling_again():
     assert run.cache_info().misses == 1
 
 
+@pytest.mark.parametrize(
+    "name, value",
+    [("weight_decay", 0.5), ("momentum", 0.9), ("nesterov", False), ("lr", 0.3)],
+)
+def test_options_that_are_set_are_noticed(name, value):
+    ends = []
+    for compiled in (False, True):
+        model, opt, step = make(momentum=0.5, nesterov=True)
+        run = sg.compile(step) if compiled else step
+        run(X, Y)
+        opt.param_groups[0][name] = value
+        run(X, Y)
+        opt.load_state_dict(copy.deepcopy(opt.state_dict()))
+        run(X, Y)
+        ends.append([p.tolist() for p in model.parameters()])
+    for eager, native in zip(*ends):
+        np.testing.assert_allclose(native, eager, rtol=1e-5, atol=1e-6)
+    assert run.cache_info().misses == (1 if name == "lr" else 2)
+
+
+def test_options_that_a_load_changes_are_noticed():
+    model, opt, step = make()
+    run = sg.compile(step)
+    run(X, Y)
+    twin, other, twin_step = make(momentum=0.9)
+    other.param_groups[0]["weight_decay"] = 0.3
+    twin_step(X, Y)
+    model.load_state_dict(twin.state_dict())
+    opt.load_state_dict(other.state_dict())
+    for _ in range(3):
+        run(X, Y)
+        twin_step(X, Y)
+    for p, q in zip(model.parameters(), twin.parameters()):
+        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_options_are_read_and_not_set_inside():
+    model, opt, _ = make(weight_decay=0.5)
+    [group] = opt.param_groups
+    f = sg.compile(lambda x: x * group["weight_decay"])
+    assert f(sg.ones(1)).tolist() == [0.5]
+    group["weight_decay"] = 0.25
+    assert f(sg.ones(1)).tolist() == [0.25]
+
+    def decay(x):
+        group["weight_decay"] = 0.0
+        return x
+
+    with pytest.raises(sg.errors.CaptureError, match="'weight_decay' is set at .* in decay"):
+        sg.compile(decay)(X)
+    with pytest.raises(sg.errors.CaptureError, match="asks for the value"):
+        sg.compile(lambda x: x * group["lr"])(X)
+
+
+def test_an_option_that_changes_at_each_call_is_warned_of():
+    model, opt, step = make()
+    run = sg.compile(step)
+    with pytest.warns(UserWarning, match="more than 8 times .* since an option of SGD changes"):
+        for i in range(9):
+            opt.param_groups[0]["weight_decay"] = i / 100
+            run(X, Y)
+
+
+def test_modules_under_vmap_are_noticed():
+    model, _, _ = make(p=1.0)
+    f = sg.compile(lambda x: sg.vmap(model)(x))
+    noisy = f(X).tolist()
+    model.eval()
+    assert f(X).tolist() == pytest.approx(model(X).numpy(), rel=1e-5, abs=1e-7) != noisy
+
+
 def test_loaded_and_assigned_parameters_are_noticed():
     model, _, _ = make()
     other, _, _ = make(seed=5)

@@ -126,8 +126,10 @@ def test_a_module_and_its_optimizer(path):
     other_opt = optim.Adam(other.parameters())
     other.load_state_dict(found["model"])
     other_opt.load_state_dict(found["opt"])
-    assert other_opt.lr == 0.25 and other_opt.state[0]["step"].item() == 1
-    assert (other_opt.state[0]["exp_avg"].numpy() == opt.state[0]["exp_avg"].numpy()).all()
+    assert other_opt.lr == 0.25
+    for p, q in zip(model.parameters(), other.parameters()):
+        assert other_opt.state[q]["step"].item() == 1
+        assert (other_opt.state[q]["exp_avg"].numpy() == opt.state[p]["exp_avg"].numpy()).all()
 
 
 def test_load_into_a_module(path):

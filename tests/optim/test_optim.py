@@ -104,8 +104,8 @@ def test_small_numbers_by_hand():
 @pytest.mark.parametrize("kind", [optim.SGD, optim.Adam, optim.AdamW])
 def test_defaults_are_those_of_pytorch(kind):
     p = sg.ones(1, requires_grad=True)
-    group = (kind([p], lr=1e-3) if kind is optim.SGD else kind([p])).param_groups[0]
-    assert group["lr"] == 1e-3 and group["params"] == [p]
+    group = kind([p]).param_groups[0]
+    assert group["lr"] == 1e-3 and group["params"] == (p,)
     expected = {
         optim.SGD: {"momentum": 0, "dampening": 0, "weight_decay": 0, "nesterov": False},
         optim.Adam: {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0},
@@ -121,7 +121,7 @@ def test_half_precision_keeps_its_moments_in_single(dtype):
     opt = optim.Adam([p], lr=0.05)
     found = run(opt, p, gradients(3))
     assert p.dtype == sg.dtypes.as_dtype(dtype)
-    assert opt.state[0]["exp_avg"].dtype == sg.float32
+    assert opt.state[p]["exp_avg"].dtype == sg.float32
     expected = numpy_adam(START, gradients(3), 0.05)
     assert np.allclose(found.astype("float64"), expected, atol=0.02)
 
@@ -149,8 +149,8 @@ def test_a_step_keeps_the_parameters_buffer_and_is_not_on_the_tape():
     (p * p).sum().backward()
     opt.step()
     assert p.numpy() is buffer and p.is_leaf and p.requires_grad
-    assert not any(t.requires_grad for t in opt.state[0].values())
-    assert opt.state[0]["step"].item() == 1
+    assert not any(t.requires_grad for t in opt.state[p].values())
+    assert opt.state[p]["step"].item() == 1
 
 
 def test_gradients_recorded_for_a_second_backward_are_taken():
@@ -158,7 +158,7 @@ def test_gradients_recorded_for_a_second_backward_are_taken():
     opt = optim.SGD([p], lr=0.1, momentum=0.9)
     (p * p * p).sum().backward(create_graph=True)
     opt.step()
-    assert np.allclose(p.numpy(), [0.7, 0.8]) and not opt.state[0]["momentum_buffer"].requires_grad
+    assert np.allclose(p.numpy(), [0.7, 0.8]) and not opt.state[p]["momentum_buffer"].requires_grad
 
 
 def test_parameters_without_a_gradient_are_passed_over():
@@ -167,11 +167,11 @@ def test_parameters_without_a_gradient_are_passed_over():
     q.grad = sg.ones(1)
     opt.step()
     assert p.tolist() == [1.0] and q.item() < 1
-    assert [s["step"].item() for s in opt.state] == [0, 1]
+    assert [opt.state[x]["step"].item() for x in (p, q)] == [0, 1]
     opt.zero_grad()
     assert q.grad is None
     opt.step()
-    assert [s["step"].item() for s in opt.state] == [0, 1]
+    assert [opt.state[x]["step"].item() for x in (p, q)] == [0, 1]
 
 
 def test_groups_have_options_of_their_own():
@@ -193,12 +193,55 @@ def test_groups_have_options_of_their_own():
     assert opt.param_groups[2]["weight_decay"] == 0.2 and len(opt.state) == 3
 
 
-def test_options_other_than_the_learning_rate_stay():
-    opt = optim.Adam([sg.ones(1, requires_grad=True)])
-    with pytest.raises(OptionError, match="'betas' cannot be changed, only 'lr' can"):
-        opt.param_groups[0]["betas"] = (0.5, 0.5)
-    with pytest.raises(OptionError, match="got 'momentum'; expected params, lr, betas"):
-        opt.param_groups[0]["momentum"]
+def test_added_parameters_get_the_options_of_the_constructor():
+    a, b = sg.ones(1, requires_grad=True), sg.ones(2, requires_grad=True)
+    opt = optim.SGD([{"params": a, "lr": 0.5}], lr=0.1, momentum=0.9)
+    opt.add_param_group({"params": [b], "weight_decay": 0.2})
+    assert [group["lr"] for group in opt.param_groups] == [0.5, 0.1]
+    assert dict(opt.param_groups[1]) == {
+        "params": (b,), "lr": 0.1, "momentum": 0.9, "dampening": 0.0, "weight_decay": 0.2,
+        "nesterov": False,
+    }  # fmt: skip
+
+
+def test_options_can_be_set():
+    """As a run whose options are those from the start, and as the recurrence goes on."""
+    p = sg.tensor(START, requires_grad=True, copy=True)
+    opt = optim.Adam([p], lr=0.05)
+    opt.param_groups[0].update(betas=[0.5, 0.7], weight_decay=0.1, eps=1e-3)
+    options = {"betas": (0.5, 0.7), "weight_decay": 0.1, "eps": 1e-3}
+    assert np.allclose(run(opt, p, gradients(6)), numpy_adam(START, gradients(6), 0.05, **options))
+
+
+def test_momentum_can_begin_and_pause():
+    p = sg.tensor(1.0, dtype="float64", requires_grad=True)
+    opt, expected, b = optim.SGD([p], lr=0.1), 1.0, None
+    for momentum, dampening in [(0, 0), (0.5, 0.25), (0.5, 0), (0, 0), (0.5, 0.25)]:
+        opt.param_groups[0]["momentum"] = momentum
+        opt.param_groups[0]["dampening"] = dampening
+        if momentum:
+            b = 1.0 if b is None else momentum * b + (1 - dampening)
+        expected -= 0.1 * (b if momentum else 1.0)
+        assert run(opt, p, [np.array(1.0)]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_impossible_options_cannot_be_set():
+    p = sg.ones(1, requires_grad=True)
+    group = optim.Adam([p], weight_decay=0.5).param_groups[0]
+    for name, bad, message in [
+        ("momentum", 0.9, "param_groups: got 'momentum' to set; expected lr, betas, eps"),
+        ("params", [p], "got 'params' to set"),
+        ("betas", (0.5, 1.0), r"Adam: got betas\[1\]=1.0"),
+        ("weight_decay", -1, "Adam: got weight_decay=-1"),
+    ]:
+        with pytest.raises(OptionError, match=message):
+            group[name] = bad
+    with pytest.raises(OptionError, match="cannot be deleted"):
+        del group["betas"]
+    with pytest.raises(KeyError):
+        group["momentum"]
+    assert group["betas"] == (0.9, 0.999) and group["weight_decay"] == 0.5
+    assert "momentum" not in group and group.get("momentum") is None
 
 
 @pytest.mark.parametrize(
@@ -211,9 +254,9 @@ def test_a_run_that_is_resumed_goes_on_as_if_it_had_not_stopped(kind, options):
     first = kind([part], lr=0.05, **options)
     run(first, part, gradients(6)[:3])
     saved = copy.deepcopy(first.state_dict())
-    second = kind([part], lr=0.9, **options)
+    second = kind([part], lr=0.9)
     second.load_state_dict(saved)
-    assert second.lr == 0.05
+    assert second.lr == 0.05 and second.param_groups[0].options == first.param_groups[0].options
     run(second, part, gradients(6)[3:])
     assert (part.numpy() == whole.numpy()).all()
 
@@ -224,29 +267,46 @@ def test_state_dict_shares_memory_and_loading_copies():
     state = opt.state_dict()
     p.grad = sg.ones(2)
     opt.step()
-    assert state["state"][0]["step"].item() == 1 and state["lr"][0].item() == 1e-3
-    other = optim.Adam([sg.ones(2, requires_grad=True)])
+    assert state["state"][0]["step"].item() == 1
+    assert state["param_groups"] == [
+        {"params": [0], "lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
+    ]
+    q = sg.ones(2, requires_grad=True)
+    other = optim.Adam([q])
     other.load_state_dict(state)
     opt.step()
-    assert other.state[0]["step"].item() == 1
+    assert other.state[q]["step"].item() == 1
 
 
 def test_a_state_that_does_not_fit_changes_nothing():
-    opt = optim.Adam([sg.ones(2, requires_grad=True)])
+    p = sg.ones(2, requires_grad=True)
+    opt = optim.Adam([p])
     good = {"step": sg.tensor(3.0), "exp_avg": sg.ones(2), "exp_avg_sq": sg.ones(2)}
+    group = {"params": [0], "lr": 0.5, "betas": (0.5, 0.5), "eps": 1e-8, "weight_decay": 0.0}
+
+    def saved(state, groups=(group,)):
+        return {"state": state, "param_groups": groups}
+
+    no_lr = {name: x for name, x in group.items() if name != "lr"}
     for bad, message in [
-        ({"lr": [0.5], "state": []}, r"missing state\[0\]\.step"),
-        ({"lr": [0.5, 0.5], "state": [good]}, r"unexpected lr\[1\]"),
-        ({"lr": [0.5], "state": [good | {"m": sg.ones(1)}]}, r"unexpected state\[0\]\.m"),
-        ({"lr": [0.5], "state": [good | {"exp_avg": sg.ones(3)}]}, r"float32\[3\], expected"),
-        ({"lr": [0.5], "state": [good | {"step": sg.tensor(3)}]}, r"step is int64\[\]"),
-        ({"lr": [0.5]}, "expected what state_dict"),
+        (saved({}), r"missing state\[0\]\['step'\]"),
+        (saved({0: good, 1: good}), r"unexpected state\[1\]"),
+        (saved({0: good}, (group, group)), r"groups of \[1, 1\] parameters, expected \[1\]"),
+        (saved({0: good | {"m": sg.ones(3)}}), r"'m'\] is float32\[3\], expected .* \(2,\) or"),
+        (saved({0: good | {"exp_avg": sg.ones(3)}}), r"float32\[3\], expected .*shape \(2,\)"),
+        (saved({0: good | {"step": sg.tensor(3)}}), r"'step'\] is int64\[\]"),
+        (saved({0: good}, [no_lr]), r"missing param_groups\[0\]\['lr'\]"),
+        (saved({0: good}, [group | {"momentum": 0.9}]), r"unexpected .*\['momentum'\]"),
+        ({"param_groups": [group]}, "expected what state_dict"),
         ([1], "got list; expected what state_dict"),
-        ({"lr": [0.5], "state": [[1]]}, "expected what state_dict"),
+        (saved({0: [1]}), "expected what state_dict"),
     ]:
         with pytest.raises(StateError, match=f"Adam.load_state_dict: .*{message}"):
             opt.load_state_dict(bad)
-        assert opt.lr == 1e-3 and opt.state[0]["exp_avg"].tolist() == [0.0, 0.0]
+        assert opt.lr == 1e-3 and opt.state[p]["exp_avg"].tolist() == [0.0, 0.0]
+    with pytest.raises(OptionError, match="got eps=-1"):
+        opt.load_state_dict(saved({0: good}, [group | {"eps": -1}]))
+    assert opt.param_groups[0]["betas"] == (0.9, 0.999)
 
 
 # -- what is refused -----------------------------------------------------------------------------

@@ -73,8 +73,10 @@ class Recorder:
     def retain_grad(self, x: Tensor) -> None:
         """Any tensor may have a gradient."""
 
-    def depend(self, read: Callable[[], Any]) -> None:
-        """What was read from Python holds: the recording is evaluated at once."""
+    def depend(self, what: str, say: Callable[[], list[Any]]) -> None:
+        """This recording is evaluated at once; an enclosing capture must know."""
+        if self.outer is not None:
+            self.outer.depend(what, say)
 
     def adopt(self, node: Node) -> Tensor:
         """Take in a node that was made elsewhere."""

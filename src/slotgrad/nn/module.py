@@ -84,14 +84,13 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if modes.capture is not None:
-            modes.capture.depend(self._configuration)
+            modes.capture.depend(f"an attribute of {type(self).__name__}", self._configuration)
         return self.forward(*args, **kwargs)
 
-    def _configuration(self) -> tuple:
-        """What a captured call depends on: plain attributes by value, parts by identity."""
-        plain = (bool, int, float, str, type(None))
+    def _configuration(self) -> list[Any]:
+        """What a captured call depends on: the attributes, their names first."""
         found = {**vars(self), "training": self.training}
-        return tuple((k, v if isinstance(v, plain) else id(v)) for k, v in sorted(found.items()))
+        return [*found, *found.values()]
 
     # -- parts -----------------------------------------------------------------------
 

@@ -14,12 +14,10 @@ from .adam import (
     Adam as Adam,
     AdamW as AdamW,
 )
-from .base import (
-    Optimizer as Optimizer,
-    ParamGroup as ParamGroup,
-)
+from .base import Optimizer as Optimizer
 from .clip import (
     clip_grad_norm as clip_grad_norm,
     clip_grad_value as clip_grad_value,
 )
+from .groups import ParamGroup as ParamGroup
 from .sgd import SGD as SGD

@@ -7,7 +7,8 @@ from typing import Any
 
 from ..errors import OptionError
 from ..tensor import Tensor
-from .base import Optimizer, State, check_at_least_0, check_fraction, counter, moment
+from .base import Optimizer, State, counter, moment
+from .groups import check_at_least_0, check_fraction
 
 
 class Adam(Optimizer):

@@ -12,7 +12,6 @@ the floor and ops.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,76 +22,9 @@ from ..dtypes import default_float, float64, floating
 from ..errors import DTypeError, GradientError, OptionError, ShapeError, StateError, UsageError
 from ..memory import aligned_copy
 from ..tensor import Tensor, tensor
+from .groups import ParamGroup, check_at_least_0, set_rate
 
 State = dict[str, Tensor]
-_NUMBER = (int, float, np.integer, np.floating)
-
-
-def check_at_least_0(value: Any, name: str, op: str) -> float:
-    """`value` as a float, or OptionError unless it is a finite number >= 0."""
-    if isinstance(value, bool) or not isinstance(value, _NUMBER) or not 0 <= value < math.inf:
-        raise OptionError(f"{op}: got {name}={value!r}; expected a finite number >= 0")
-    return float(value)
-
-
-def check_fraction(value: Any, name: str, op: str) -> float:
-    """`value` as a float, or OptionError unless 0 <= value < 1."""
-    if isinstance(value, bool) or not isinstance(value, _NUMBER) or not 0 <= value < 1:
-        raise OptionError(f"{op}: got {name}={value!r}; expected a number >= 0 and below 1")
-    return float(value)
-
-
-class ParamGroup:
-    """Parameters with options of their own; reads like a dict.
-
-    `group["lr"]` is the learning rate as a float, and can be set.  The other options cannot:
-    a compiled step would not see the change.
-
-    params    the parameters
-    rate      the learning rate, a float64 tensor without axes
-    options   the other options by name
-    """
-
-    def __init__(self, params: list[Tensor], rate: Tensor, options: dict[str, Any]) -> None:
-        self.params, self.rate, self.options = params, rate, options
-
-    def keys(self) -> list[str]:
-        """The names of all options, "params" among them."""
-        return ["params", "lr", *self.options]
-
-    def __getitem__(self, name: str) -> Any:
-        if name == "lr":
-            return float(self.rate)
-        if name == "params":
-            return self.params
-        if name not in self.options:
-            raise OptionError(f"param_groups: got {name!r}; expected {', '.join(self.keys())}")
-        return self.options[name]
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        if name != "lr":
-            raise OptionError(
-                f"param_groups: {name!r} cannot be changed, only 'lr' can; make a new optimizer"
-                " and load the state_dict of this one into it"
-            )
-        set_rate(self.rate, value, "param_groups")
-
-    def __repr__(self) -> str:
-        options = ", ".join(f"{k}={v!r}" for k, v in self.options.items())
-        return f"ParamGroup(lr={float(self.rate)}, {options}, {len(self.params)} parameters)"
-
-
-def set_rate(rate: Tensor, value: Any, op: str) -> None:
-    """Write a number or a tensor without axes into a learning rate."""
-    if isinstance(value, Tensor):
-        if value.shape != ():
-            raise ShapeError(f"{op}: got lr of shape {value.shape}; expected a tensor without axes")
-        if value.node.value is not None:  # while a function is captured there is none to check
-            check_at_least_0(value.item(), "lr", op)
-    else:
-        value = check_at_least_0(value, "lr", op)
-    with no_grad():
-        rate.assign(value)
 
 
 class Optimizer:
@@ -103,60 +35,84 @@ class Optimizer:
     lr        the learning rate: a number, or a tensor without axes whose value is copied
     options   the other options, as the subclass names them
 
-    param_groups   the groups, with `group["lr"]` to be read and set
-    state          for each parameter, in order, a dict of tensors
+    param_groups   the groups, each a dict of its options, to be read and set; see `ParamGroup`
+    state          for each parameter a dict of tensors
+    defaults       the options of groups that do not say otherwise
 
     Raises OptionError for impossible options, no parameters or one given twice, GradientError
     for a tensor that is not a leaf, DTypeError for one that is not floating-point.
+
+    >>> import slotgrad as sg
+    >>> a, b = sg.ones(2, requires_grad=True), sg.ones(3, requires_grad=True)
+    >>> opt = sg.optim.Adam([{"params": a}, {"params": b, "weight_decay": 0.1}], lr=0.01)
+    >>> opt.param_groups[1]["lr"] = 0.002
+    >>> [(group["lr"], group["weight_decay"]) for group in opt.param_groups]
+    [(0.01, 0.0), (0.002, 0.1)]
     """
 
-    def __init__(self, params: Iterable[Any], lr: Any, **options: Any) -> None:
-        self.param_groups: list[ParamGroup] = []
-        self.state: list[State] = []
+    def __init__(self, params: Iterable[Any], lr: Any = 1e-3, **options: Any) -> None:
+        self._groups: tuple[ParamGroup, ...] = ()
+        self.state: dict[Tensor, State] = {}
+        self.defaults = {"lr": lr, **options}
         if isinstance(params, (Tensor, Mapping)):
             raise OptionError(
                 f"{self._name}: got one {type(params).__name__} as params; expected a list of"
                 " tensors or of dicts {'params': [...]}, such as model.parameters()"
             )
         for group in _as_groups(list(params), self._name):
-            self.add_param_group({"lr": lr, **options, **group})
+            self.add_param_group(group)
 
     @property
     def _name(self) -> str:
         return type(self).__name__
 
+    @property
+    def param_groups(self) -> tuple[ParamGroup, ...]:
+        """The groups; a captured function holds as long as they are as they were."""
+        if modes.capture is not None:
+            modes.capture.depend(f"an option of {self._name}", self._told)
+        return self._groups
+
+    def _told(self) -> list[Any]:
+        return [x for group in self._groups for x in group.told()]
+
     def add_param_group(self, group: Mapping[str, Any]) -> None:
         """Take in more parameters: {"params": tensors, "lr": ..., option: value, ...}.
 
-        Options that are not given are those of the first group.
+        Options that are not given are the optimizer's `defaults`.
         """
-        first = self.param_groups[0] if self.param_groups else None
-        given = dict(group)
+        given = {**self.defaults, **group}
         params = given.pop("params", [])
-        params = [params] if isinstance(params, Tensor) else list(params)
-        known = given.keys() if first is None else first.keys()
-        if unknown := [name for name in given if name not in known]:
+        params = (params,) if isinstance(params, Tensor) else tuple(params)
+        if unknown := [name for name in given if name not in self.defaults]:
             raise OptionError(
-                f"{self._name}: got option {unknown[0]!r}; expected {', '.join(known)}"
+                f"{self._name}: got option {unknown[0]!r}; expected params,"
+                f" {', '.join(self.defaults)}"
             )
-        if first is not None:
-            given = {"lr": first["lr"], **first.options, **given}
         self._check_params(params)
         rate = tensor(np.zeros((), float64), name="lr")
         set_rate(rate, given.pop("lr"), self._name)
-        options = self.check(given)
-        self.param_groups.append(ParamGroup(params, rate, options))
-        changes.note()
-        with no_grad():
-            self.state += [self.init(p, options) for p in params]
+        made = ParamGroup(params, rate, {}, self._accept)
+        self._accept(made, given)
+        self._groups = (*self._groups, made)
 
-    def _check_params(self, params: list[Any]) -> None:
+    def _accept(self, group: ParamGroup, options: dict[str, Any]) -> None:
+        """Give a group these options, and its parameters the state that they need."""
+        options = self.check(options)
+        with no_grad():
+            needed = [self.init(p, options) for p in group.params]
+        for p, fresh in zip(group.params, needed):
+            self.state[p] = {**fresh, **self.state.get(p, {})}
+        group.options = options
+        changes.note()
+
+    def _check_params(self, params: Iterable[Any]) -> None:
         if not params:
             raise OptionError(
                 f"{self._name}: got no parameters; expected tensors to optimize, such as"
                 " model.parameters() (a generator gives its elements only once)"
             )
-        seen = {id(p) for group in self.param_groups for p in group.params}
+        seen = {id(p) for p in self.state}
         for i, p in enumerate(params):
             if not isinstance(p, Tensor):
                 raise OptionError(
@@ -206,22 +162,21 @@ class Optimizer:
 
         Raises ShapeError before anything has changed if a gradient does not fit.
         """
-        states = iter(self.state)
         todo = [
-            (p, p.grad, next_state, group)
-            for group in self._groups()
-            for p, next_state in zip(group.params, states)
-            if p.grad is not None
+            (p, g, group)
+            for group in self.param_groups
+            for p in group.params
+            if (g := p.grad) is not None
         ]
-        for p, g, _, _ in todo:
+        for p, g, _ in todo:
             if g.shape != p.shape:
                 raise ShapeError(
                     f"{self._name}.step: got .grad of shape {g.shape} for a parameter of shape"
                     f" {p.shape}; expected equal shapes"
                 )
         with no_grad():
-            for p, g, state, group in todo:
-                kind = working_dtype(p)
+            for p, g, group in todo:
+                kind, state = working_dtype(p), self.state[p]
                 new, changed = self.update(
                     p.astype(kind), g.astype(kind), state, group.rate, group.options
                 )
@@ -231,15 +186,9 @@ class Optimizer:
 
     def zero_grad(self) -> None:
         """Set `.grad` of every parameter to None."""
-        for group in self._groups():
+        for group in self.param_groups:
             for p in group.params:
                 p.zero_grad()
-
-    def _groups(self) -> list[ParamGroup]:
-        """The groups; a captured function holds as long as they are these."""
-        if modes.capture is not None:
-            modes.capture.depend(lambda: [id(group) for group in self.param_groups])
-        return self.param_groups
 
     @property
     def lr(self) -> float:
@@ -260,50 +209,78 @@ class Optimizer:
     # -- saving ------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """The tensors that change, sharing memory: {"lr": one for each group, "state": dicts}.
+        """What a run needs to go on, as PyTorch lays it out; parameters stand for their numbers.
 
-        The other options are not in it; they belong to the constructor.
+            {"state": {0: {"step": tensor, ...}, ...},
+             "param_groups": [{"params": [0, ...], "lr": 0.1, ...}, ...]}
+
+        The tensors share memory with the optimizer's.
         """
-        return {
-            "lr": [group.rate.detach() for group in self.param_groups],
-            "state": [{k: v.detach() for k, v in state.items()} for state in self.state],
-        }
+        numbers = {p: i for i, p in enumerate(self._params())}
+        states = [{k: v.detach() for k, v in self.state[p].items()} for p in numbers]
+        groups = [
+            {**group, "params": [numbers[p] for p in group.params]} for group in self.param_groups
+        ]
+        return {"state": dict(enumerate(states)), "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Copy the values of a `state_dict()` into this optimizer.
+        """Copy the options and values of a `state_dict()` into this optimizer.
 
-        Raises StateError naming what does not fit; then nothing has been changed.
+        Raises StateError naming what does not fit, OptionError for impossible options; then
+        nothing has been changed.
         """
-        rates = {f"lr[{i}]": group.rate for i, group in enumerate(self.param_groups)}
-        targets = rates | _flat(self.state)
         try:
-            given = {f"lr[{i}]": rate for i, rate in enumerate(state_dict["lr"])}
-            given |= _flat(state_dict["state"])
-        except (TypeError, KeyError, AttributeError):
+            saved = [dict(group) for group in state_dict["param_groups"]]
+            sizes = [len(group.pop("params")) for group in saved]
+            given = {
+                i: {k: _array(v) for k, v in entries.items()}
+                for i, entries in state_dict["state"].items()
+            }
+        except (TypeError, KeyError, AttributeError, ValueError):
             raise StateError(
                 f"{self._name}.load_state_dict: got {type(state_dict).__name__}; expected what"
-                " state_dict() returns, {'lr': [...], 'state': [{...}, ...]}"
+                " state_dict() returns, {'state': {0: {...}}, 'param_groups': [{...}]}"
             ) from None
-        values = {name: _array(value) for name, value in given.items()}
-        complaints = [f"missing {name}" for name in targets if name not in values]
-        complaints += [f"unexpected {name}" for name in values if name not in targets]
-        complaints += [
-            f"{name} is {values[name].dtype}{list(values[name].shape)}, expected"
-            f" {target.dtype}{list(target.shape)}"
-            for name, target in targets.items()
-            if name in values
-            and not (values[name].shape == target.shape and values[name].dtype in floating)
+        expected = [len(group.params) for group in self._groups]
+        if sizes != expected:
+            self._refuse([f"groups of {sizes} parameters, expected {expected}"])
+        for i, given_options in enumerate(saved):
+            self._refuse(_differences(f"param_groups[{i}]", given_options, self.defaults))
+        rates = [check_at_least_0(group.pop("lr"), "lr", self._name) for group in saved]
+        options = [self.check(group) for group in saved]
+        places = [
+            (p, self.init(p, chosen))
+            for group, chosen in zip(self._groups, options)
+            for p in group.params
         ]
+        complaints = [f"unexpected state[{i}]" for i in given if i not in range(len(places))]
+        for i, (p, fresh) in enumerate(places):
+            complaints += _misfits(f"state[{i}]", p, fresh, given.get(i, {}))
+        self._refuse(complaints)
+        for i, (p, fresh) in enumerate(places):
+            values = given.get(i, {})
+            made = {name: tensor(aligned_copy(x)) for name, x in values.items()}
+            held = {**made, **fresh, **self.state[p]}
+            self.state[p] = {name: held[name] for name in values}
+            with no_grad():
+                for name, x in values.items():
+                    held[name].assign(x)
+        for group, rate, chosen in zip(self._groups, rates, options):
+            set_rate(group.rate, rate, self._name)
+            group.options = chosen
+        changes.note()
+
+    def _refuse(self, complaints: list[str]) -> None:
         if complaints:
             more = f" and {len(complaints) - 5} more" if len(complaints) > 5 else ""
             raise StateError(
                 f"{self._name}.load_state_dict: the state does not fit:"
-                f" {'; '.join(complaints[:5])}{more}; make the optimizer with the same options and"
-                " parameters as the one that was saved"
+                f" {'; '.join(complaints[:5])}{more}; make the optimizer with parameters like those"
+                " of the one that was saved"
             )
-        with no_grad():
-            for name, value in values.items():
-                targets[name].assign(value)
+
+    def _params(self) -> list[Tensor]:
+        return [p for group in self._groups for p in group.params]
 
     def __repr__(self) -> str:
         return f"{self._name}({', '.join(map(repr, self.param_groups))})"
@@ -336,8 +313,26 @@ def _as_groups(params: list[Any], op: str) -> list[Mapping[str, Any]]:
     return params
 
 
-def _flat(states: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    return {f"state[{i}].{k}": v for i, state in enumerate(states) for k, v in state.items()}
+def _differences(where: str, given: Iterable[str], expected: Iterable[str]) -> list[str]:
+    """What names there are too few and too many."""
+    missing = [f"missing {where}[{name!r}]" for name in expected if name not in given]
+    return missing + [f"unexpected {where}[{name!r}]" for name in given if name not in expected]
+
+
+def _misfits(where: str, p: Tensor, needed: State, given: Mapping[str, np.ndarray]) -> list[str]:
+    """What is wrong with the values for a parameter's state.
+
+    What it needs must be there; what the options of before needed may be.
+    """
+    found = _differences(where, given, {**given, **needed})
+    for name, x in given.items():
+        shapes = [needed[name].shape] if name in needed else [p.shape, ()]
+        if x.shape not in shapes or x.dtype not in floating:
+            found.append(
+                f"{where}[{name!r}] is {x.dtype}{list(x.shape)}, expected floating-point numbers"
+                f" of shape {' or '.join(map(str, shapes))}"
+            )
+    return found
 
 
 def _array(value: Any) -> np.ndarray:

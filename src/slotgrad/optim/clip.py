@@ -16,7 +16,7 @@ from ..ops.arrange import stack
 from ..ops.creation import zeros
 from ..ops.reduce import norm
 from ..tensor import Tensor
-from .base import check_at_least_0
+from .groups import check_at_least_0
 
 
 def _with_grad(params: Tensor | Iterable[Tensor]) -> list[Tensor]:

@@ -8,7 +8,8 @@ from typing import Any
 from ..errors import OptionError
 from ..ops.arithmetic import where
 from ..tensor import Tensor
-from .base import Optimizer, State, check_at_least_0, counter, moment
+from .base import Optimizer, State, counter, moment
+from .groups import check_at_least_0
 
 
 class SGD(Optimizer):
@@ -19,7 +20,7 @@ class SGD(Optimizer):
         b = momentum * b + (1 - dampening) * g  at the others
         p = p - lr * b                          nesterov: p - lr * (g + momentum * b)
 
-    lr             learning rate
+    lr             learning rate; default 1e-3
     momentum       0: none, and no b is kept; default 0
     dampening      default 0
     weight_decay   factor of the L2 penalty weight_decay / 2 * |p|**2; default 0
@@ -40,7 +41,7 @@ class SGD(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: Any,
+        lr: Any = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
         weight_decay: float = 0.0,
@@ -71,10 +72,7 @@ class SGD(Optimizer):
     def init(self, p: Tensor, options: dict[str, Any]) -> State:
         if not options["momentum"]:
             return {}
-        state = {"momentum_buffer": moment(p)}
-        if options["dampening"]:  # otherwise the rule gives b = g at the first step by itself
-            state["step"] = counter()
-        return state
+        return {"momentum_buffer": moment(p), "step": counter()}
 
     def update(
         self, p: Tensor, g: Tensor, state: State, lr: Tensor, options: dict[str, Any]
@@ -85,9 +83,8 @@ class SGD(Optimizer):
         changed: State = {}
         if momentum:
             b = state["momentum_buffer"] * momentum + g * (1 - dampening)
-            if dampening:
+            if dampening:  # otherwise the rule gives b = g at the first step by itself
                 b = where(state["step"] == 0, g, b)
-                changed["step"] = state["step"] + 1
-            changed["momentum_buffer"] = b
+            changed = {"momentum_buffer": b, "step": state["step"] + 1}
             g = g + b * momentum if options["nesterov"] else b
         return p - g * lr.astype(p.dtype), changed

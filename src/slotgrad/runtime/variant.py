@@ -17,7 +17,7 @@ from ..dtypes import as_dtype, default_complex, default_int, float64
 from ..errors import UsageError
 from ..graph.node import NO_ATTRS, Changed, Consumed, Node, TensorType, leaf
 from ..graph.region import Region
-from ..reads import PLAIN, Reads
+from ..reads import PLAIN, Read, Reads
 from ..tensor import Tensor
 from ..tree import LEAF, Structure, flatten
 
@@ -80,11 +80,16 @@ class Variant:
             and self._guards_hold()
         )
 
+    @property
+    def changed(self) -> Read | None:
+        """The first of what was read from Python where something else stands now."""
+        return self.reads.changed() or self.captured.guards.changed()
+
     def _guards_hold(self) -> bool:
         """Modules are asked again only after some module has changed."""
         count = changes.count
         if self.checked != count:
-            if any(read() != seen for read, seen in self.captured.guards):
+            if not self.captured.guards.hold():
                 return False
             self.checked = count
         return True
