@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from .config import capturing, grad_mode
+from .config import capturing, grad_mode, nothing
 from .errors import CaptureError, describe_site, user_site
 from .graph.apply import apply, symbolic
 from .graph.node import NO_ATTRS, Consumed, Node, TensorType, ancestors
@@ -71,6 +71,7 @@ class Captured:
     used_up: list[Tensor]  # whose .grad the function threw away on entry and made anew
     absent: list[Tensor]  # the .grad that were None on entry, and asked for
     guards: Reads  # what modules and optimizers said of themselves
+    rebound: list[tuple[Any, str, Any]]  # attributes of modules that the function sets: to what
     changed: list[int]  # the arguments that the function changes in place
 
     @property
@@ -83,8 +84,13 @@ class Capture:
 
     per_example = False
 
-    def __init__(self, lift: Callable[[Region], Region] | None = None) -> None:
+    def __init__(
+        self, lift: Callable[[Region], Region] | None = None, guards: Reads | None = None
+    ) -> None:
         self.lift = lift
+        self.guards = guards or Reads([], [])
+        self.asked: dict[tuple[int, str], Any] = {}  # what the guards are about
+        self.rebound: dict[int, tuple[Any, dict[str, Any]]] = {}  # by id: attributes on entry
         self.starts: set[Node] = set()  # that transformations differentiate with respect to
         self.same: dict[Node, Node] = {}  # nodes that ask for gradients: what they were before
         self.lifted: set[Node] = set()  # that results no longer depend on
@@ -97,7 +103,6 @@ class Capture:
         self.first_gradients: dict[int, tuple[Tensor, Tensor | None]] = {}
         self.absent: dict[int, Tensor] = {}
         self.first_nodes: dict[int, tuple[Tensor, Node]] = {}
-        self.guards = Reads([], [])
 
     # -- what apply and the mathematics ask for --------------------------------------------
 
@@ -124,7 +129,8 @@ class Capture:
             raise CaptureError(
                 f"a tensor made by {node.op.name if node.op else 'a capture'} at"
                 f" {describe_site(node.site)} belongs to a capture that has ended and has no"
-                " value; return it from the captured function instead of storing it"
+                " value; return it from the captured function instead of storing it, or change a"
+                " tensor from outside in place: x.assign(values)"
             )
         state = self.state_of(x)
         state.read = True
@@ -284,9 +290,44 @@ class Capture:
 
     # -- guards -----------------------------------------------------------------------------------
 
-    def depend(self, what: str, say: Callable[[], list[Any]]) -> None:
-        """The program holds as long as `say()` returns what it returns now."""
-        self.guards.add(Told(what, say))
+    def depend(self, teller: Any, what: str, say: Callable[..., list[Any]]) -> None:
+        """The program holds as long as an object says of itself what it said on entry.
+
+        say   is given the attributes that differed then
+        """
+        if self._is_new(teller, what):
+            self.guards.add(Told(what, say), say(self._before(teller)))
+
+    def read_attribute(self, owner: Any, name: str, default: Any) -> None:
+        """The program holds as long as an attribute is what it was on entry, if it still is."""
+        if name not in self._before(owner) and self._is_new(owner, name):
+            what = f"{name!r} of {type(owner).__name__}"
+            self.guards.add(Told(what, lambda: [vars(owner).get(name, default)]))
+
+    def rebind(self, owner: Any, name: str) -> None:
+        """An attribute is about to be set, as it will be in each call."""
+        _, before = self.rebound.setdefault(id(owner), (owner, {}))
+        before.setdefault(name, vars(owner).get(name, nothing))
+
+    def _before(self, owner: Any) -> dict[str, Any]:
+        """The attributes that were set since, as they were on entry."""
+        return self.rebound.get(id(owner), (owner, {}))[1]
+
+    def _is_new(self, owner: Any, asked: str) -> bool:
+        new = (id(owner), asked) not in self.asked
+        self.asked[id(owner), asked] = owner
+        return new
+
+    def bound(self) -> list[tuple[Any, str, Any]]:
+        """Attributes that were set, and to what; results of the run itself are gone with it."""
+        found = [
+            (owner, name, vars(owner).get(name, nothing))
+            for owner, before in self.rebound.values()
+            for name in before
+        ]
+        return [
+            (x, k, v) for x, k, v in found if not (isinstance(v, Tensor) and v.node in self.made)
+        ]
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -320,13 +361,15 @@ def capture(
     arguments: list[Tensor],
     leaves: Callable[[Any], list],
     lift: Callable[[Region], Region] | None = None,
+    guards: Reads | None = None,
 ) -> Captured:
     """Record `run`, which uses the placeholders `arguments`.
 
     leaves  lists the tensors of a result
     lift    makes graphs smaller before they are differentiated
+    guards  what it depends on, as far as that is known
     """
-    recorder = Capture(lift)
+    recorder = Capture(lift, guards)
     entered = [x.node for x in arguments]
     recorder.made.update(entered)
     try:
@@ -356,6 +399,7 @@ def capture(
         used_up,
         list(recorder.absent.values()),
         recorder.guards,
+        recorder.bound(),
         changed,
     )
 

@@ -34,6 +34,7 @@ from .runtime.variant import (
     check_changed,
     consumed,
     give_back,
+    rebind,
     returned,
     stand_in,
     value_of,
@@ -152,8 +153,9 @@ class Compiled(Inspected):
                 args, kwargs = unflatten(given.structure, filled)
                 return self.function(*args, **kwargs)
 
-            reads = Reads.of(self.function, given.built_in)
-            captured = capture(run, list(stand_ins.values()), _tensors, lift_region)
+            checked = changes.count
+            reads, told = Reads.of(self.function, given.built_in)
+            captured = capture(run, list(stand_ins.values()), _tensors, lift_region, told)
             region = optimize(captured.region)
             result_leaves, result_structure = flatten(captured.result)
             variant = Variant(
@@ -166,7 +168,7 @@ class Compiled(Inspected):
                 numbers,
                 reads,
                 [(x, consumed(x, self.__name__)) for x in captured.used_up],
-                changes.count,
+                checked,
             )
             self._keep(given.key, variant)
             return variant
@@ -229,6 +231,7 @@ class Compiled(Inspected):
             give_back(inputs[i], value)
         for x, marker in variant.used_up:
             x._grad = marker
+        rebind(captured.rebound)
         results = iter(values[:count])
         filled = [
             other if y is None else returned(next(results), variant.numbers)
@@ -313,7 +316,10 @@ def compile(
     buffers, and so are arguments that the function changes in place.  What it and the functions it
     calls read from Python by name (variables, attributes, items of lists and dicts) is compared at
     each call, except in installed packages; what Python or NumPy computes, such as
-    `random.random()` or `float(array.sum())`, is built in.  A method is compiled for each object.
+    `random.random()` or `float(array.sum())`, is built in.  What it does to Python objects
+    (`losses.append(loss)`, `print`) happens when it is captured; only attributes of modules, such
+    as the mode that `train()` and `eval()` set, are set at each call.  A method is compiled for
+    each object.
 
     With Python numbers as the only arguments, results are Python numbers, computed in float64.
 

@@ -52,6 +52,9 @@ def _switch(name: str, value: Any) -> None:
         unusual_threads[0] = len(_unusual)  # last: now the others may be read
 
 
+nothing = object()  # what a name stands for that is not there
+
+
 class Changes:
     """Counts the changes of Python objects that captured programs may depend on."""
 

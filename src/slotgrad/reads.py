@@ -29,9 +29,9 @@ from typing import Any
 
 import numpy as np
 
+from .config import nothing
 from .tensor import Tensor
 
-nothing = object()  # what a name stands for that is not there
 PLAIN = (type(None), str, bytes, int, float, bool, complex)
 _INSTALLED = [*site.getsitepackages(), site.getusersitepackages()]
 _UNNAMED = ("forward", "backward")  # what modules and operations of one's own are made of
@@ -110,17 +110,23 @@ class Reads:
     seen: list[list[Any]]
 
     @classmethod
-    def of(cls, f: Callable[..., Any], arguments: Iterable[Any] = ()) -> Reads:
-        """The places that a call of `f` may read; objects among the arguments are looked into."""
-        reads = cls([], [])
-        for place in _Search(f, arguments).places:
-            reads.add(place)
-        return reads
+    def of(cls, f: Callable[..., Any], arguments: Iterable[Any] = ()) -> tuple[Reads, Reads]:
+        """The places that a call of `f` may read; objects among the arguments are looked into.
 
-    def add(self, place: Read) -> None:
-        """One more place, and what stands there now."""
+        First those to be compared at each call, then those that tell when they change.
+        """
+        search = _Search(f, arguments)
+        reads, told = cls([], []), cls([], [])
+        for place in search.found.values():
+            reads.add(place)
+        for x in search.telling:
+            told.add(Told(f"an attribute of {type(x).__name__}", x._configuration))
+        return reads, told
+
+    def add(self, place: Read, seen: list[Any] | None = None) -> None:
+        """One more place, and what stands there now, or stood there."""
         self.places.append(place)
-        self.seen.append(place.now())
+        self.seen.append(place.now() if seen is None else seen)
 
     def now(self) -> list[Any]:
         """The objects that stand there now, one place after the other."""
@@ -146,6 +152,8 @@ def _same(x: Any, y: Any) -> bool:
         return False
     if type(x) is tuple:
         return len(x) == len(y) and all(map(_same, x, y))
+    if isinstance(x, Tensor):  # what captures left: no values, only the same reason
+        return x.node.value is y.node.value is None
     return isinstance(x, PLAIN) and repr(x) == repr(y)
 
 
@@ -160,6 +168,7 @@ class _Search:
         self.found: dict[tuple, Read] = {}
         self.met: dict[Any, Any] = {}  # by id; they live as long as the search
         self.objects: list[Any] = []
+        self.telling: list[Any] = []  # objects that note their changes
         self.attributes: dict[str, None] = {}
         self.waiting: list[tuple[FunctionType, Any]] = []
         self.package = _package(getattr(f, "__module__", None))
@@ -180,10 +189,6 @@ class _Search:
             for x, name in new:
                 asked.add((id(x), name))
                 self.use(self.attribute(x, name))
-
-    @property
-    def places(self) -> list[Read]:
-        return list(self.found.values())
 
     def is_users(self, module: Any) -> bool:
         """Whether code of the module may read what changes from call to call."""
@@ -246,6 +251,7 @@ class _Search:
                 if isinstance(value, _FUNCTIONS) and unnamed and not made:
                     self.use(self.bound(value, x))
         if _notes_changes(x):
+            self.telling.append(x)
             self.use_all(v for v in vars(x).values() if _notes_changes(v))
 
     def attribute(self, x: Any, name: str) -> Any:
@@ -331,7 +337,7 @@ class _Search:
         if isinstance(x, (dict, list, tuple, set)):
             self.use(x)
             return nothing
-        if isinstance(x, type):
+        if isinstance(x, type) or _notes_changes(x):
             self.use(x)
         elif isinstance(x, _OPAQUE) or x is nothing or _is_ours(type(x).__module__):
             return nothing

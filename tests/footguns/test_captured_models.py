@@ -146,6 +146,105 @@ def test_modules_under_vmap_are_noticed():
     assert f(X).tolist() == pytest.approx(model(X).numpy(), rel=1e-5, abs=1e-7) != noisy
 
 
+class Scaling(nn.Module):
+    def __init__(self):
+        self.scale, self.pair, self.count = 2.0, (1.0, 2.0), 0
+        self.inner, self.layers = nn.Linear(3, 3), nn.Sequential(nn.Tanh())
+
+    def encode(self, x):
+        return x * self.scale
+
+    def counted(self, x):
+        self.count += 1
+        return x * self.count
+
+    def kept(self, x):
+        self.last = x * 2
+        return self.last + 1
+
+
+READINGS = {
+    "attribute": (lambda m: lambda x: x * m.scale, lambda m: setattr(m, "scale", 3.0)),
+    "tuple": (lambda m: lambda x: x * m.pair[0], lambda m: setattr(m, "pair", (5.0, 2.0))),
+    "method": (lambda m: lambda x: m.encode(x), lambda m: setattr(m, "scale", 3.0)),
+    "bound method": (lambda m: m.encode, lambda m: setattr(m, "scale", 3.0)),
+    "mode": (lambda m: lambda x: x * 2 if m.training else x, lambda m: m.eval()),
+    "layer": (lambda m: lambda x: m.layers.forward(x), lambda m: m.layers.append(nn.Tanh())),
+    "parameters": (
+        lambda m: lambda x: x * len(list(m.parameters())),
+        lambda m: setattr(m, "other", nn.Linear(1, 1)),
+    ),
+    "parameter": (
+        lambda m: lambda x: x * m.inner.weight.detach().sum(),
+        lambda m: setattr(m.inner, "weight", nn.Parameter(np.ones((3, 3), np.float32))),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_modules_that_are_not_called_are_noticed(name):
+    read, change = READINGS[name]
+    model = Scaling()
+    f, compiled = read(model), sg.compile(read(model))
+    for _ in range(2):
+        before = compiled(X).tolist()
+        assert before == pytest.approx(f(X).numpy(), rel=1e-5)
+    assert compiled.cache_info().misses == 1
+    change(model)
+    assert compiled(X).tolist() == pytest.approx(f(X).numpy(), rel=1e-5) != before
+
+
+def test_train_and_eval_inside_set_the_mode_at_each_call():
+    model, opt, step = make(p=0.5)
+
+    @sg.compile
+    def train(x, y):
+        model.train()
+        return step(x, y)
+
+    @sg.compile
+    def evaluate(x):
+        model.eval()
+        return model(x)
+
+    for _ in range(4):
+        train(X, Y)
+        assert model.training and model[2].training
+        assert evaluate(X).tolist() == pytest.approx(model(X).numpy(), rel=1e-5, abs=1e-7)
+        assert not model.training and not model[2].training
+    assert train.cache_info().misses == evaluate.cache_info().misses == 1
+
+
+def test_attributes_that_a_function_counts_with_are_noticed():
+    model = Scaling()
+    count = sg.compile(lambda x: model.counted(x))
+    assert [count(sg.tensor(1.0)).item() for _ in range(4)] == [1, 2, 3, 4] and model.count == 4
+
+
+def test_results_in_attributes_do_not_compile_at_each_call():
+    model = Scaling()
+    f = sg.compile(lambda x: model.kept(x))
+    for _ in range(5):
+        assert f(sg.tensor(1.0)).item() == 3
+    assert f.cache_info().misses <= 2
+    with pytest.raises(sg.errors.CaptureError, match="only being recorded"):
+        model.last.item()
+
+
+def test_buffer_bound_anew_inside_is_not_frozen():
+    model = nn.Module()
+    model.register_buffer("mean", sg.zeros(3))
+
+    def track(x):
+        model.mean = model.mean * 0.5 + x.mean(axis=0)
+        return x - model.mean
+
+    f = sg.compile(track)
+    f(X)
+    with pytest.raises(sg.errors.CaptureError, match=r"test_captured_models.*in track.*x\.assign"):
+        f(X)
+
+
 def test_loaded_and_assigned_parameters_are_noticed():
     model, _, _ = make()
     other, _, _ = make(seed=5)

@@ -249,12 +249,12 @@ def test_lazy_attribute_settles():
 
 
 def test_installed_packages_are_not_looked_into():
-    found = Reads.of(lambda x: hypothesis.given(x))
+    found, _ = Reads.of(lambda x: hypothesis.given(x))
     assert [str(place) for place in found.places] == ["'hypothesis'"]
 
 
 def test_an_installed_package_looks_into_itself():
-    found = Reads.of(hypothesis.given)
+    found, _ = Reads.of(hypothesis.given)
     assert "'HealthCheck'" in map(str, found.places)
 
 
@@ -265,5 +265,5 @@ def test_attributes_that_are_computed_are_not_asked_for():
 
 def test_own_code_and_that_of_libraries_is_not_looked_into():
     model = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
-    found = Reads.of(lambda x: model(x))
+    found, _ = Reads.of(lambda x: model(x))
     assert [str(place) for place in found.places] == ["'model'"]

@@ -73,10 +73,20 @@ class Recorder:
     def retain_grad(self, x: Tensor) -> None:
         """Any tensor may have a gradient."""
 
-    def depend(self, what: str, say: Callable[[], list[Any]]) -> None:
+    def depend(self, teller: Any, what: str, say: Callable[..., list[Any]]) -> None:
         """This recording is evaluated at once; an enclosing capture must know."""
         if self.outer is not None:
-            self.outer.depend(what, say)
+            self.outer.depend(teller, what, say)
+
+    def read_attribute(self, owner: Any, name: str, default: Any) -> None:
+        """As `depend`."""
+        if self.outer is not None:
+            self.outer.read_attribute(owner, name, default)
+
+    def rebind(self, owner: Any, name: str) -> None:
+        """As `depend`."""
+        if self.outer is not None:
+            self.outer.rebind(owner, name)
 
     def adopt(self, node: Node) -> Tensor:
         """Take in a node that was made elsewhere."""

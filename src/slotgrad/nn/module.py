@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from ..config import changes, modes, no_grad
+from ..config import changes, modes, no_grad, nothing
 from ..dtypes import as_dtype, floating, inexact
 from ..errors import DTypeError, OptionError, StateError, UsageError
 from ..graph.node import Node, leaf
@@ -74,7 +74,6 @@ class Module:
     [('0.weight', (3, 2)), ('0.bias', (3,))]
     """
 
-    training: bool = True
     _buffers: Mapping[str, bool] = MappingProxyType({})  # name -> whether it is saved
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -84,12 +83,28 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if modes.capture is not None:
-            modes.capture.depend(f"an attribute of {type(self).__name__}", self._configuration)
+            what = f"an attribute of {type(self).__name__}"
+            modes.capture.depend(self, what, self._configuration)
         return self.forward(*args, **kwargs)
 
-    def _configuration(self) -> list[Any]:
-        """What a captured call depends on: the attributes, their names first."""
-        found = {**vars(self), "training": self.training}
+    @property
+    def training(self) -> bool:
+        """Whether the module is being trained, which dropout heeds; True until `eval()`."""
+        if modes.capture is not None:
+            modes.capture.read_attribute(self, "training", True)
+        return vars(self).get("training", True)
+
+    @training.setter
+    def training(self, on: bool) -> None:
+        vars(self)["training"] = on
+
+    def _configuration(self, before: Mapping[str, Any] = MappingProxyType({})) -> list[Any]:
+        """The names of all attributes but `training`, then their values.
+
+        before   those that were other values, or `nothing`
+        """
+        found = {**vars(self), **before, "training": nothing}
+        found = {name: value for name, value in found.items() if value is not nothing}
         return [*found, *found.values()]
 
     # -- parts -----------------------------------------------------------------------
@@ -105,6 +120,8 @@ class Module:
                 f"{type(self).__name__}.{name} is a buffer; expected a Tensor or None, got"
                 f" {_kind(value)}; delete the buffer first: del module.{name}"
             )
+        if modes.capture is not None:
+            modes.capture.rebind(self, name)
         object.__setattr__(self, name, value)
         changes.note()
 
@@ -124,6 +141,8 @@ class Module:
             )
 
     def __delattr__(self, name: str) -> None:
+        if modes.capture is not None:
+            modes.capture.rebind(self, name)
         object.__delattr__(self, name)
         changes.note()
         if name in self._buffers:

@@ -70,10 +70,10 @@ class Optimizer:
     def param_groups(self) -> tuple[ParamGroup, ...]:
         """The groups; a captured function holds as long as they are as they were."""
         if modes.capture is not None:
-            modes.capture.depend(f"an option of {self._name}", self._told)
+            modes.capture.depend(self, f"an option of {self._name}", self._told)
         return self._groups
 
-    def _told(self) -> list[Any]:
+    def _told(self, before: Any = None) -> list[Any]:
         return [x for group in self._groups for x in group.told()]
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:

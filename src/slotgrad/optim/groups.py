@@ -73,7 +73,7 @@ class ParamGroup(MutableMapping[str, Any]):
         if name == "params":
             return self.params
         if modes.capture is not None:
-            modes.capture.depend("an option of an optimizer", self.told)
+            modes.capture.depend(self, "an option of an optimizer", self.told)
         if name not in self.options:
             raise KeyError(name)
         return self.options[name]
@@ -102,7 +102,7 @@ class ParamGroup(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return 2 + len(self.options)
 
-    def told(self) -> list[Any]:
+    def told(self, before: Any = None) -> list[Any]:
         """What a captured function that steps depends on."""
         return [self, *self.options.items()]
 

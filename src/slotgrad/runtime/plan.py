@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..config import NO_GRAD, USUAL, changes, modes, unusual_threads
+from ..config import NO_GRAD, USUAL, changes, modes, nothing, unusual_threads
 from ..graph.node import Node, leaf
-from ..reads import Content, Entry, Items, nothing
+from ..reads import Content, Entry, Items
 from ..tensor import Tensor
 from ..tree import LEAF, Structure, unflatten
 from .entry import CHECKS, PLAN, entry as entry

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..capture import Captured, State, placeholder
-from ..config import changes
+from ..config import changes, nothing
 from ..dtypes import as_dtype, default_complex, default_int, float64
 from ..errors import UsageError
 from ..graph.node import NO_ATTRS, Changed, Consumed, Node, TensorType, leaf
@@ -141,6 +141,16 @@ def consumed(x: Tensor, function: str) -> Tensor:
 def returned(value: np.ndarray, numbers: bool) -> Any:
     """A result of a call as the caller gets it."""
     return value.item() if numbers and value.ndim == 0 else Tensor(leaf(value))
+
+
+def rebind(attributes: list[tuple[Any, str, Any]]) -> None:
+    """Set the attributes that the function sets, where they are something else."""
+    for owner, name, value in attributes:
+        found = vars(owner).get(name, nothing)
+        if value is nothing and found is not nothing:
+            delattr(owner, name)
+        elif value is not found:
+            setattr(owner, name, value)
 
 
 def write_back(state: State, value: np.ndarray | None) -> None:
