@@ -33,13 +33,14 @@ class ValueStorage:
         self.tape.owner = self
         self._gradients = np.zeros(self.tape.capacity)
         self._seeds: dict[int, float] = {}  # gradients of formulas that were set from outside
+        self._weighted: set[int] = set()  # formulas of which they were, since the last backward
         self._programs: dict[int, Program] = {}  # by output
         self._recent: Program | None = None  # compiled last
         self._last: Program | None = None  # ran last: may have results that are not in their slots
         self._changes = 0  # of values and targets
         self._clean = True  # no gradients but those of variables and outputs were ever set
-        self._variables = np.empty(0, np.int64)  # their slots, while so much was recorded:
-        self._recorded = 0
+        self._settable = np.empty(0, np.int64)  # slots of variables and outputs, of these numbers:
+        self._counted = 0, 0  # slots and outputs
         self._stepped: tuple[list[Variable], VariableGroup] | None = None  # by gradient_step
 
     def __len__(self) -> int:
@@ -83,24 +84,27 @@ class ValueStorage:
     def _settle(self) -> None:
         if self._last is not None:
             self._clean = self._clean and not self._last.hidden
-            self._last.settle(self.tape.values, self._all_gradients())
+            gradients = self._all_gradients()
+            self._last.settle(self.tape.values, gradients)
+            for slot in self._weighted:
+                gradients[slot] = self._seeds[slot]
 
     def zero_gradients(self) -> None:
         """Set all gradients to 0, also those that were set from outside."""
         if self._last is not None:
             self._last.forget()
         if self._clean and self.tape.count > _FEW:
-            if self._recorded != self.tape.count:
-                self._recorded = self.tape.count
-                self._variables = np.flatnonzero(self.tape.first[: self.tape.count] < 0)
-            gradients = self._all_gradients()
-            gradients[self._variables] = 0.0
-            for slot in self._seeds:
-                gradients[slot] = 0.0
+            counted = self.tape.count, len(self._programs)
+            if self._counted != counted:
+                self._counted = counted
+                variables = np.flatnonzero(self.tape.first[: self.tape.count] < 0)
+                self._settable = np.union1d(variables, [*self._programs]).astype(np.int64)
+            self._all_gradients()[self._settable] = 0.0
         else:
             self._gradients.fill(0.0)
             self._clean = True
         self._seeds.clear()
+        self._weighted.clear()
 
     def group(self, variables: Iterable[Variable]) -> VariableGroup:
         """Some variables, whose values and gradients can be read and set as arrays.
@@ -180,22 +184,20 @@ class ValueStorage:
                 "backward: there are no values of the formula for the variables as they are now;"
                 " call forward() first"
             )
-        if self._last is not program:
-            self._settle()
-            self._last = program
-        seeds, gradients = self._seeds, self._all_gradients()
-        missing = True
-        for slot in program.outputs:
-            if slot in seeds:
-                gradients[slot] = seeds[slot]
-                missing = False
-            else:
-                gradients[slot] = 0.0
-        if missing and program.outputs:
+        seeds = self._seeds
+        given = [seeds.get(slot) for slot in program.outputs]
+        if given.count(None) == len(given) > 0:
             raise GradientError(
                 "backward: no gradient was set that could be carried back; set that of the formula"
                 " first: f.gradient = 1"
             )
+        if self._last is not program:
+            self._settle()
+            self._last = program
+        self._weighted.clear()
+        gradients = self._all_gradients()
+        for slot, weight in zip(program.outputs, given):
+            gradients[slot] = weight or 0.0
         program.backward(self.tape.values, gradients)
         self._clean = self._clean and program.hidden
 

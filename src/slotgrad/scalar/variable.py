@@ -59,11 +59,9 @@ class Variable(Recorded):
                 f"{type(self).__name__}: got {storage!r} as storage; expected a ValueStorage"
             )
         self.tape = tape
-        self.slot = tape.leaf()
+        self.slot = tape.leaf(math.nan if value is None else _number(value, "value"))
         if name is not None:
             self.name = name
-        if value is not None:
-            self.value = value
 
     @property
     def storage(self) -> ValueStorage:
@@ -100,7 +98,7 @@ class Variable(Recorded):
         storage, slot = self.storage, self.slot
         last = storage._last
         if last is not None:
-            if slot in last.outputs:
+            if storage._programs.get(slot) is last:
                 last.finish(self.tape.values)
             elif not self._is_variable():
                 storage._settle_values()
@@ -135,11 +133,7 @@ class Variable(Recorded):
                     " outside once it is compiled: call .compile() first"
                 )
             storage._seeds[slot] = number
-            last = storage._last
-            if last is not None and last.hidden:
-                if slot in last.outputs and storage._gradients.item(slot) == number:
-                    return  # what is hidden follows from it still
-                storage._settle()
+            storage._weighted.add(slot)
         storage._all_gradients()[slot] = number
 
     def __slotgrad_call__(self, function: Callable[..., Any], *operands: Any) -> Variable:
