@@ -444,9 +444,10 @@ def _as_array(data: Any) -> np.ndarray:
         ) from None
     if array.dtype.kind in "OSUMm":
         kind = f"a {type(data).__name__}" + (f" of dtype {array.dtype}" if array.ndim else "")
+        hint = "; its functions are methods: x.sin()" if hasattr(data, "__slotgrad_call__") else ""
         raise DTypeError(
             f"tensor: got {kind}; expected numbers that fit 64 bits, nested lists of them, or an"
-            " array"
+            f" array{hint}"
         )
     return array
 

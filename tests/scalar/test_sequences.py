@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from slotgrad.errors import ChangedValueError, GradientError, UsageError
+from slotgrad.errors import ChangedValueError, GradientError
 from slotgrad.passes.lift_tape import lift_tape
 from slotgrad.runtime.background import wait
 from slotgrad.scalar import ReferenceVariable, ValueStorage, Variable, lifted, storage, tiers

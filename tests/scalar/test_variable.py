@@ -801,7 +801,7 @@ def test_operations_of_ones_own_are_shown_by_name(call, name):
 
 @pytest.mark.parametrize("function", [math.sin, float, math.exp])
 def test_functions_of_numbers_are_refused_with_the_way_out(function):
-    with pytest.raises(UsageError, match=r"^float: v\[0\] is no number.* x\.sin\(\)"):
+    with pytest.raises(UsageError, match=r"^float: a Variable is no number.* x\.sin\(\)"):
         function(Variable(ValueStorage(), value=1.0))
 
 

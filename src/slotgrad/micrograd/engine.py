@@ -43,6 +43,7 @@ class Value(Recorded):
     """
 
     __slots__ = ("_leaf", "_label", "__weakref__")
+    _shown = "data"
     tape: Any  # a Recording, or None
 
     def __init__(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import ShapeError, UsageError
+from ..errors import DTypeError, ShapeError
 from .variable import Variable, rate
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ class VariableGroup:
     """Some variables of a storage; `storage.group(variables)` makes one.
 
     Arrays have one element for each variable, in the order of the variables.  They are copies: set
-    the attribute to write.  Formulas are not computed for this, however large they are.
+    the attribute to write.  Formulas are not computed for this, however large they are.  Other
+    shapes raise ShapeError, what is no real number DTypeError.
 
     >>> from slotgrad.scalar import ValueStorage
     >>> storage = ValueStorage()
@@ -43,8 +44,7 @@ class VariableGroup:
     def __init__(self, storage: ValueStorage, variables: Iterable[Variable]) -> None:
         members = list(variables)
         for x in members:
-            if not isinstance(x, Variable) or x.storage is not storage:
-                raise UsageError(f"group: got {x!r}; expected variables of this storage")
+            storage._must_own(x, "group([x, y])")
             x._must_be_variable("group")
         self.storage = storage
         self._slots = np.array([x.slot for x in members], np.int64)
@@ -75,7 +75,12 @@ class VariableGroup:
         self.storage._all_gradients()[self._slots] = self._fitting(gradients, "gradients")
 
     def _fitting(self, given: object, what: str) -> np.ndarray:
-        array = np.asarray(given, np.float64)
+        array = np.asarray(given)
+        if array.dtype.kind not in "fiub":
+            raise DTypeError(
+                f"{what}: got an array of {array.dtype}; expected real numbers, one for each of"
+                f" {len(self)} variables, or one for all"
+            )
         if array.shape not in ((), self._slots.shape):
             raise ShapeError(
                 f"{what}: got shape {array.shape} for a group of {len(self)} variables; expected"

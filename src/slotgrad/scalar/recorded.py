@@ -8,10 +8,13 @@ ops, kernel.scalars and scalar.tape.
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
 
+from ..errors import DTypeError, UsageError
 from ..kernel.scalars import code_of
 from .tape import PythonTape as Tape
 
@@ -21,9 +24,11 @@ _new = object.__new__
 
 
 def as_number(x: Any) -> float | None:
-    """A real Python or NumPy number as a float; None for anything else."""
-    if isinstance(x, (float, int, np.floating, np.integer, np.bool_)):
+    """A real number of any type, or one in an array without axes, as a float; None for others."""
+    if isinstance(x, (float, int, Real, Decimal, np.bool_)):
         return float(x)
+    if isinstance(x, np.ndarray) and x.ndim == 0:
+        return as_number(x.item())
     return None
 
 
@@ -77,6 +82,18 @@ def _unary(name: str, doc: str) -> Callable[[Any], Any]:
     return method
 
 
+def _comparison(symbol: str) -> Callable[[Any, Any], Any]:
+    def compare(self: Any, other: Any) -> Any:
+        shown = self._shown
+        raise DTypeError(
+            f"{symbol}: a {type(self).__name__} has no order, since the formula is recorded for any"
+            f" values; compare what it has now, x.{shown} {symbol} y.{shown}, sort by it, or record"
+            " x.maximum(y) or x.minimum(y)"
+        )
+
+    return compare
+
+
 def _made(tape: Tape, slot: int) -> Any:
     kind: Any = tape.kind
     made = _new(kind)
@@ -87,11 +104,12 @@ def _made(tape: Tape, slot: int) -> Any:
 class PythonRecorded:
     """A slot of a tape.
 
-    A subclass says what to do with an operand that is on no tape yet (`_entered`), and with two
-    that are not simply on one (`_common`).
+    A subclass says what to do with an operand that is on no tape yet (`_entered`), with two that
+    are not simply on one (`_common`), and which attribute shows the number it has now (`_shown`).
     """
 
     __slots__ = ("tape", "slot")
+    _shown = "value"
     __array_priority__ = -1.0  # NumPy's scalars leave operators to us, its arrays do not
     tape: Tape
     slot: int
@@ -156,6 +174,22 @@ class PythonRecorded:
     tanh = _unary("tanh", "The hyperbolic tangent.")
     sigmoid = _unary("sigmoid", "1 / (1 + exp(-self)).")
     erf = _unary("erf", "The error function.")
+
+    __lt__, __le__ = _comparison("<"), _comparison("<=")
+    __gt__, __ge__ = _comparison(">"), _comparison(">=")
+
+    arcsin, arccos, arctan, arctan2 = asin, acos, atan, atan2  # called by functions of NumPy
+
+    def __float__(self) -> float:
+        raise UsageError(
+            f"float: a {type(self).__name__} is no number, since the formula is recorded for any"
+            " values; record functions by methods, as x.sin(), and read what it has now by"
+            f" x.{self._shown}"
+        )
+
+    def __format__(self, spec: str) -> str:
+        """A format is that of the number that it has now: f"{x:.3f}"."""
+        return format(getattr(self, self._shown), spec) if spec else str(self)
 
     def relu(self: Self) -> Self:
         """max(self, 0); the derivative at 0 is 0: that of |max(self, 0)|, not of max alone."""

@@ -151,12 +151,19 @@ class ValueStorage:
         if not outputs:
             raise UsageError("compile: got no formula; expected at least one: storage.compile(f)")
         for x in outputs:
-            if not isinstance(x, Variable) or x.storage is not self:
-                raise UsageError(f"compile: got {x!r}; expected variables of this storage")
+            self._must_own(x, "compile(f, g)")
         slots = [x.slot for x in outputs]
         program = Program(self.tape, slots)
         self._programs.update(dict.fromkeys(slots, program))
         self._recent = program
+
+    def _must_own(self, x: Any, call: str) -> None:
+        if not isinstance(x, Variable) or x.storage is not self:
+            whose = " of another storage" if isinstance(x, Variable) else ""
+            raise UsageError(
+                f"{call.split('(')[0]}: got {x!r}{whose}; expected variables of this storage, as in"
+                f" storage.{call}"
+            )
 
     def forward(self) -> None:
         """Compute what was compiled last."""

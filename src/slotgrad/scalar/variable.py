@@ -47,7 +47,14 @@ if TYPE_CHECKING:
 class Variable(Recorded):
     """A slot of a storage: a variable whose value is set, or a formula that operators made.
 
-    Operators + - * / ** and abs, and methods of the names that functions on tensors have.
+    storage    a ValueStorage
+    name       what it is called in code and pictures; default: none
+    value      a number; default: nan, until it is set
+
+    Operators + - * / ** and abs, and methods of the names that functions on tensors have, take
+    variables of the same storage and real numbers.  The truth value, comparisons by order and
+    `float` raise; a format is that of the value: f"{x:.3f}".  Copies and pickles have a storage of
+    their own, which is copied with them.
     """
 
     __slots__ = ()
@@ -87,8 +94,13 @@ class Variable(Recorded):
     def name(self, name: str | None) -> None:
         if name is None:
             self.tape.names.pop(self.slot, None)
+        elif isinstance(name, str):
+            self.tape.names[self.slot] = name
         else:
-            self.tape.names[self.slot] = str(name)
+            raise UsageError(
+                f"name: got {name!r}; expected a str; a number is given as Variable(storage,"
+                " value=3.0)"
+            )
 
     # -- value and gradient --------------------------------------------------------------------
 
@@ -198,12 +210,6 @@ class Variable(Recorded):
         raise UsageError(
             f"bool: {self._title()} has no truth value, since the formula is recorded for any"
             " values; compare what it has now: x.value > 0, or use maximum, relu or abs"
-        )
-
-    def __float__(self) -> float:
-        raise UsageError(
-            f"float: {self._title()} is no number, since the formula is recorded for any values;"
-            " record functions by methods, as x.sin(), and read what it has now by x.value"
         )
 
     def __pos__(self) -> Variable:
