@@ -14,8 +14,9 @@ POINTS = np.random.default_rng(0).uniform(0.5, 1.5, (3, COUNT))
 
 @pytest.fixture(params=["straight", "interpreted", "lifted"])
 def tier(request, monkeypatch):
-    limit = tiers.STRAIGHT if request.param == "straight" else 0
-    monkeypatch.setattr(tiers, "STRAIGHT", limit)
+    if request.param != "straight":
+        monkeypatch.setattr(tiers, "SHORT", 0)
+        monkeypatch.setattr(tiers, "STRAIGHT", 0)
     if request.param == "interpreted":
         monkeypatch.setattr(lifted, "WORTH_LIFTING", np.inf)
     return request.param

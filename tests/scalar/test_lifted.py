@@ -7,6 +7,7 @@ import pytest
 
 import slotgrad as sg
 from slotgrad.passes.lift_tape import lift_tape
+from slotgrad.scalar.columns import Columns
 from slotgrad.scalar.interpreted import Interpreted
 from slotgrad.scalar.lifted import Arrays, Lifting
 from slotgrad.scalar.tiers import STRAIGHT
@@ -87,24 +88,25 @@ PROGRAMS = [
 
 
 def columns_of(program):
-    """The columns that a program records, and the slot of its result."""
+    """The columns that a program records."""
     v = Recorder()
     y, tape = program(v), v.storage.tape
     columns = (tape.code, tape.first, tape.second, tape.values)
-    return [x[: tape.count].copy() for x in columns], y.slot
+    return Columns(*[x[: tape.count].copy() for x in columns], np.array([y.slot]))
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
 def test_arrays_compute_what_the_interpreter_and_numpy_do(program):
-    (code, first, second, values), slot = columns_of(program)
+    columns = columns_of(program)
+    code, first, second, values, [slot], _ = columns
     assert code.size > STRAIGHT
-    plain, gradients = Interpreted(code, first, second, [slot]), np.zeros(code.size)
+    plain, gradients = Interpreted(columns), np.zeros(code.size)
     plain.forward(values)
     gradients[slot] = 1.0
     plain.backward(values, gradients)
     plain.settle(values, gradients)
     lifted = lift_tape(code, first, second, values, np.array([slot]), always=True)
-    arrays = Arrays(lifted)
+    arrays = Arrays(lifted, columns, plain)
     [by_numpy] = Program(lifted.region)([values[lifted.variables], values[lifted.data]])
     given = arrays.read(values)
     along, gradient = arrays.value_and_gradient(given, np.ones(1))
@@ -121,8 +123,7 @@ def test_arrays_compute_what_the_interpreter_and_numpy_do(program):
 
 @pytest.mark.parametrize("program", [convolution, permuted_inputs, neuron_by_neuron])
 def test_regular_programs_become_arrays(program):
-    columns, slot = columns_of(program)
-    assert Lifting(*columns, [slot]).wait()
+    assert Lifting(columns_of(program)).wait()
 
 
 def test_outputs_are_those_of_the_last_forward_whenever_they_are_asked_for():

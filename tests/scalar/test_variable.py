@@ -147,7 +147,9 @@ def test_a_thousand_random_graphs_against_tensors(monkeypatch):
     """Most by the interpreter, which needs no compiling; both tiers have the same interface."""
     rng = random.Random(7)
     for number in range(1000):
-        monkeypatch.setattr(tiers, "STRAIGHT", 2000 if number % 50 == 0 else 0)
+        straight = number % 50 == 0
+        monkeypatch.setattr(tiers, "SHORT", 64 if straight else 0)
+        monkeypatch.setattr(tiers, "STRAIGHT", 2000 if straight else 0)
         numbers = [rng.uniform(-1.5, 1.5) for _ in range(3)]
         recipe = random_formula(rng, 3, rng.randrange(1, 14))
 
@@ -160,6 +162,7 @@ def test_a_thousand_random_graphs_against_tensors(monkeypatch):
 @pytest.mark.parametrize("limit", [0, 2000])
 def test_a_graph_of_many_functions(limit, monkeypatch):
     """More nodes than one native function has, shared and with far operands."""
+    monkeypatch.setattr(tiers, "SHORT", min(limit, 64))
     monkeypatch.setattr(tiers, "STRAIGHT", limit)
     rng = random.Random(3)
     numbers = [rng.uniform(-1.5, 1.5) for _ in range(5)]
@@ -247,6 +250,7 @@ def formula():
 
 @pytest.mark.parametrize("limit", [0, 2000])
 def test_leaves_add_up_and_formulas_start_anew(limit, monkeypatch):
+    monkeypatch.setattr(tiers, "SHORT", min(limit, 64))
     monkeypatch.setattr(tiers, "STRAIGHT", limit)
     storage, a, b, f = formula()
     total = Variable.add(a, b)  # another slot than the sum inside f
@@ -291,6 +295,7 @@ def _write(storage, a, b, g):
 @pytest.mark.parametrize("limit", [0, 2000])
 @pytest.mark.parametrize("happens", [_step, _forward, _weight, _another_formula, _write])
 def test_gradients_of_formulas_are_those_of_the_last_backward(happens, limit, monkeypatch):
+    monkeypatch.setattr(tiers, "SHORT", min(limit, 64))
     monkeypatch.setattr(tiers, "STRAIGHT", limit)
     storage, a, b, f = formula()
     total = f * b
@@ -307,7 +312,8 @@ def test_gradients_of_formulas_are_those_of_the_last_backward(happens, limit, mo
     assert g.gradient == (3 if happens is _weight else 1)
 
 
-def test_weights_that_stay_leave_gradients_of_formulas_for_later():
+def test_weights_that_stay_leave_gradients_of_formulas_for_later(monkeypatch):
+    monkeypatch.setattr(tiers, "SHORT", 0)
     storage, a, b, f = formula()
     g = f * b
     g.compile()
@@ -322,6 +328,7 @@ def test_weights_that_stay_leave_gradients_of_formulas_for_later():
 
 @pytest.mark.parametrize("limit", [0, 2000])
 def test_several_outputs_have_gradients_of_their_own(limit, monkeypatch):
+    monkeypatch.setattr(tiers, "SHORT", min(limit, 64))
     monkeypatch.setattr(tiers, "STRAIGHT", limit)
     storage, a, b, f = formula()
     g = f.sin() * b  # depends on the other output
@@ -396,6 +403,7 @@ def test_gradient_step_sees_which_variables_the_list_has_now():
 
 @pytest.mark.parametrize("limit", [0, 2000])
 def test_values_inside_a_formula(limit, monkeypatch):
+    monkeypatch.setattr(tiers, "SHORT", min(limit, 64))
     monkeypatch.setattr(tiers, "STRAIGHT", limit)
     _, a, b, f = formula()
     total = Variable.add(a, b)
@@ -446,6 +454,7 @@ def test_two_storages_in_two_threads():
 
 @pytest.mark.parametrize("limit", [0, 2000])
 def test_overflow_flows(limit, monkeypatch):
+    monkeypatch.setattr(tiers, "SHORT", min(limit, 64))
     monkeypatch.setattr(tiers, "STRAIGHT", limit)
     assert run(lambda x: x.exp() * x.exp(), 500.0) == (math.inf, [math.inf])
     value, (gradient,) = run(lambda x: x.exp() - x.exp(), 1000.0)
@@ -602,6 +611,7 @@ def _(g, out, x, y):
 @pytest.mark.parametrize("limit", [0, 2000])
 def test_python_between_native_steps(limit, monkeypatch):
     """Random graphs with references and operations of one's own anywhere, against tensors."""
+    monkeypatch.setattr(tiers, "SHORT", min(limit, 64))
     monkeypatch.setattr(tiers, "STRAIGHT", limit)
     rng = random.Random(limit)
     for _ in range(12):

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from weakref import WeakMethod
 
 from .llvm import Library, compile_text
 
@@ -78,6 +79,18 @@ def later(job: _Job) -> None:
     """Call a function in the thread; an error there is reported as one of any thread is."""
     _worker.jobs.append(job)
     _worker.begin()
+
+
+def while_wanted(method: Callable[[], None]) -> _Job:
+    """A job that calls a method, unless nobody has its object any more."""
+    found = WeakMethod(method)
+
+    def job() -> None:
+        call = found()
+        if call is not None:
+            call()
+
+    return job
 
 
 def wait() -> None:

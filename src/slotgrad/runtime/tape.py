@@ -181,19 +181,30 @@ def _classified(
     code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """The kind of each slot, 0 where nothing is to be done, and how often each occurs."""
+    n, arity = len(code), _arities()
+    live = _live(code, first, second, outputs)
+    kinds, counts = np.empty(n, np.uint8), np.zeros(256, np.int64)
+    _call("classify", code, first, second, arity, live, kinds, counts, n)
+    return kinds, counts
+
+
+def needed_of(code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Any) -> np.ndarray:
+    """The slots that outputs depend on, ascending."""
+    return np.flatnonzero(_live(code, first, second, outputs))
+
+
+def _live(code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Any) -> np.ndarray:
+    """1 for each slot that outputs depend on, 0 for others."""
     n = len(code)
     live = np.zeros(n, np.uint8)
     live[... if outputs is None else outputs] = 1
-    arity = _arities()
-    bad = _call("need", code, first, second, arity, live, n)
+    bad = _call("need", code, first, second, _arities(), live, n)
     if bad >= 0:
         raise InternalError(
             f"tape: slot {bad} has code {code[bad]} and operands {first[bad]}, {second[bad]};"
             " expected a known code, and as many operands as it has, which come before"
         )
-    kinds, counts = np.empty(n, np.uint8), np.zeros(256, np.int64)
-    _call("classify", code, first, second, arity, live, kinds, counts, n)
-    return kinds, counts
+    return live
 
 
 @cache

@@ -7,6 +7,7 @@
     group       VariableGroup
     storage     ValueStorage
     reference   ReferenceVariable
+    columns     what a program computes, wherever its slots lie
     program     what runs a part of a tape, step by step
     tiers       what runs a step: straight code, array code, or the interpreter
     straight    native code without loops

@@ -1,23 +1,23 @@
 """The tier of regular giants: array code, once a thread has made it.
 
 Until then, and for what array code does not tell (the values and gradients of slots that are no
-outputs), the interpreter runs.  May import the back end, autodiff, compile and scalar.interpreted.
+outputs), the interpreter runs.  May import the back end, autodiff, compile,
+scalar.columns and scalar.interpreted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..autodiff.transforms import vjp
 from ..compile import compile as compiled
-from ..kernel.scalars import FIRST_OPERATION
 from ..passes.lift_tape import lift_tape
-from ..runtime.background import later, wait
+from ..runtime.background import later, wait, while_wanted
 from ..tensor import Tensor
+from .columns import Columns
 from .interpreted import Interpreted
 
 WORTH_LIFTING = 1000  # operations
@@ -26,37 +26,28 @@ Given = tuple[np.ndarray, ...]  # values of variables, and of what else array co
 
 
 class Lifting:
-    """Runs columns on the interpreter, and as array code once that is there.
+    """Runs columns on the interpreter, and as array code once that is there."""
 
-    values   the column of values: what the numbers among them are decides what can be shared
-    """
-
-    def __init__(
-        self,
-        code: np.ndarray,
-        first: np.ndarray,
-        second: np.ndarray,
-        values: np.ndarray,
-        outputs: Sequence[int],
-    ) -> None:
-        self._plain = Interpreted(code, first, second, outputs)
-        self._outputs = np.array(outputs, np.int64)
+    def __init__(self, columns: Columns) -> None:
+        self._plain = Interpreted(columns)
+        self._outputs = columns.at(columns.outputs)
         self._arrays: Arrays | None = None
         self._given: Given | None = None  # to the last forward, if array code did it
         self._late = False  # its outputs are not computed yet
         self._untold = False  # its values inside are not in their slots
         self._carried: tuple[Given, np.ndarray] | None = None  # by the last backward, likewise
-        if np.count_nonzero(code >= FIRST_OPERATION) >= WORTH_LIFTING:
-            columns = [x.copy() for x in (code, first, second, values)]  # recording may go on
-            later(partial(self._make, *columns))
+        self._columns: Columns | None = None  # until array code is made of them
+        if columns.operations >= WORTH_LIFTING:
+            self._columns = columns.copy()
+            later(while_wanted(self._make))
 
-    def _make(
-        self, code: np.ndarray, first: np.ndarray, second: np.ndarray, values: np.ndarray
-    ) -> None:
-        lifted = lift_tape(code, first, second, values, self._outputs)
+    def _make(self) -> None:
+        columns, self._columns = self._columns, None
+        assert columns is not None
+        lifted = lift_tape(*columns[:5])
         if lifted is not None:
-            arrays = Arrays(lifted)
-            given = arrays.read(values)
+            arrays = Arrays(lifted, columns, self._plain)
+            given = columns.values[lifted.variables], columns.values[lifted.data]
             arrays.value(given)  # compiles
             arrays.value_and_gradient(given, np.zeros(len(self._outputs)))
             self._arrays = arrays
@@ -107,14 +98,11 @@ class Lifting:
         plain, arrays = self._plain, self._arrays
         if self._carried is not None and gradients is not None and arrays is not None:
             given, seeds = self._carried
-            column, own = arrays.put(given, values), np.zeros_like(gradients)
-            own[self._outputs] = seeds
-            plain.forward(column)
-            plain.backward(column, own)
-            plain.settle(column, gradients)
+            numbers = np.concatenate(given)
+            plain.gradients_for(values, gradients, arrays.places, numbers, seeds)
             self._carried = None
         if self._untold and arrays is not None and self._given is not None:
-            plain.forward(arrays.put(self._given, values))
+            plain.values_for(values, arrays.places, np.concatenate(self._given))
             self._untold = self._late = False
         plain.settle(values, gradients)
 
@@ -125,11 +113,16 @@ class Lifting:
 
 
 class Arrays:
-    """A lifted tape as two compiled functions of the leaves and of what else it reads."""
+    """Lifted columns as two compiled functions of the leaves and of what else they read.
 
-    def __init__(self, lifted: Any) -> None:
-        self.variables = lifted.variables
-        self._data = lifted.data
+    variables   slots of the leaves
+    places      where the interpreter keeps the numbers of both
+    """
+
+    def __init__(self, lifted: Any, columns: Columns, plain: Interpreted) -> None:
+        self.variables = columns.at(lifted.variables)
+        self._data = columns.at(lifted.data)
+        self.places = plain.places(np.concatenate([lifted.variables, lifted.data]))
         sizes = self.variables.size, self._data.size
         self._memory: list[Given] = [tuple(map(np.empty, sizes)) for _ in range(2)]
 
@@ -149,12 +142,6 @@ class Arrays:
         values.take(self.variables, out=variables)
         values.take(self._data, out=data)
         return given
-
-    def put(self, given: Given, values: np.ndarray) -> np.ndarray:
-        """A copy of the column of values, with the leaves as they were read."""
-        values = values.copy()
-        values[self.variables], values[self._data] = given
-        return values
 
     def value(self, given: Given) -> np.ndarray:
         """The outputs."""

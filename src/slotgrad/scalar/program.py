@@ -3,12 +3,12 @@
 A program is a list of steps: native code for the operations up to a slot that Python computes,
 that slot, native code again.  Mostly there is one step.
 
-May import the floor, autodiff, kernel.scalars, scalar.lifted, scalar.tape and scalar.tiers.
+May import the floor, autodiff, scalar.columns, scalar.lifted, scalar.tape and scalar.tiers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,13 @@ import numpy as np
 from ..autodiff.backward import backward as tensor_backward
 from ..config import no_grad
 from ..errors import ShapeError, UsageError
-from ..kernel.scalars import FIRST_OPERATION, NUMBER, code_of
 from ..ops.declare import as_tensor
 from ..tensor import tensor
+from .columns import ancestors, by_python, few_ancestors, is_made, operations_of, rows_of, whole
 from .lifted import Lifting
 from .native import Tape
 from .tape import Custom
-from .tiers import STRAIGHT, Tier, tier
+from .tiers import Tier, tier
 
 
 class Program:
@@ -33,7 +33,7 @@ class Program:
     """
 
     def __init__(self, tape: Tape, outputs: Sequence[int]) -> None:
-        self.outputs = tuple(dict.fromkeys(s for s in outputs if _is_made(tape, s)))
+        self.outputs = tuple(dict.fromkeys(s for s in outputs if is_made(tape, s)))
         self.steps, self._inside = _planned(tape, self.outputs)
         self.changes = -1
         self._late = [step for step in self.steps if isinstance(step, Lifting)]
@@ -160,121 +160,29 @@ class Call(OneSlot):
                 gradients[slot] += x.grad.item()
 
 
-# -- which slots, in which steps -------------------------------------------------------------------
-
-
-def _is_made(tape: Tape, slot: int) -> bool:
-    """Whether a slot is computed."""
-    made = tape.code[slot] >= FIRST_OPERATION
-    return bool(made) or slot in tape.customs or slot in tape.references
-
-
-def ancestors(tape: Tape, outputs: Iterable[int]) -> list[int]:
-    """The slots that the outputs depend on, ascending."""
-    found = _nearby(tape, outputs)
-    return _swept(tape, outputs) if found is None else found
-
-
-def _operands(tape: Tape, slot: int) -> Iterable[int]:
-    """The slots that a slot is computed from.
-
-    A reference depends on everything before it, since that may become its target.
-    """
-    if slot in tape.customs:
-        return tape.customs[slot].operands
-    if slot in tape.references:
-        target = tape.references[slot]
-        later = [target] if target is not None and target > slot else []
-        return [*later, *range(slot)]
-    return [s for s in (tape.first.item(slot), tape.second.item(slot)) if s >= 0]
-
-
-def _nearby(tape: Tape, outputs: Iterable[int]) -> list[int] | None:
-    """The ancestors, found from the outputs on; None if they are too many for straight code."""
-    by_python = tape.customs.keys() | tape.references.keys()
-    first, second = memoryview(tape.first.data), memoryview(tape.second.data)
-    seen: set[int] = set()
-    stack = list(outputs)
-    most = len(stack) + 2 * STRAIGHT
-    while stack:
-        slot = stack.pop()
-        if slot in seen:
-            continue
-        seen.add(slot)
-        if len(seen) + len(stack) > most:
-            return None
-        if slot in by_python:
-            stack += _operands(tape, slot)
-        elif first[slot] >= 0:
-            stack.append(first[slot])
-            if second[slot] >= 0:
-                stack.append(second[slot])
-    return sorted(seen)
-
-
-def _swept(tape: Tape, outputs: Iterable[int]) -> list[int]:
-    """The ancestors, found by one look at each slot: operands come before their users."""
-    needed = bytearray(tape.count)
-    for slot in outputs:
-        needed[slot] = 1
-    by_python = tape.customs.keys() | tape.references.keys()
-    first, second = memoryview(tape.first.data), memoryview(tape.second.data)
-    for slot in range(max(outputs, default=-1), -1, -1):
-        if not needed[slot]:
-            continue
-        if slot in by_python:
-            for s in _operands(tape, slot):
-                needed[s] = 1
-        elif first[slot] >= 0:
-            needed[first[slot]] = 1
-            if second[slot] >= 0:
-                needed[second[slot]] = 1
-    return np.flatnonzero(np.frombuffer(needed, np.uint8)).tolist()
+# -- which steps -----------------------------------------------------------------------------------
 
 
 def _planned(tape: Tape, outputs: tuple[int, ...]) -> tuple[list[Tier], np.ndarray | None]:
     """The steps, and the slots that they compute; None for what one native step computes."""
     if not outputs:
         return [], np.empty(0, np.int64)
-    n = max(outputs) + 1
-    by_python = {s for s in (*tape.customs, *tape.references) if s < n}
-    recorded, first, second = _with_squares(tape, n)
-    needed = _nearby(tape, outputs)
-    if needed is None and not by_python:  # the interpreter finds out itself
-        return [tier(recorded, first, second, tape.values[:n], outputs)], None
+    needed = few_ancestors(tape, outputs)
+    python = by_python(tape)
+    if needed is None and not any(s <= max(outputs) for s in python):
+        return [tier(whole(tape, outputs))], None
     if needed is None:
-        needed = _swept(tape, outputs)
-    code = np.zeros(n, np.uint8)
-    inside = np.array([s for s in needed if s < n])
-    code[inside] = recorded[inside]
+        needed = ancestors(tape, outputs)
+    made = operations_of(tape, needed)
+    breaks = [s for s in needed if s in python]
+    if not breaks:
+        return [tier(rows_of(tape, made, outputs))], None
     steps: list[Tier] = []
-    begin = 0
-    breaks = [s for s in needed if s in by_python]
-    for end in [*breaks, n]:
-        part = np.zeros(n, np.uint8)
-        part[begin:end] = code[begin:end]
-        made = np.flatnonzero(part >= FIRST_OPERATION)
-        if made.size:  # of several steps, each result may be read by a later one
-            ends = made.tolist() if breaks else outputs
-            # numbers stay what they are, wherever they were recorded
-            part[code == NUMBER] = NUMBER
-            steps.append(tier(part, first, second, tape.values[:n], ends))
-        if end < n:
+    parts = np.split(made, np.searchsorted(made, breaks))
+    for part, end in zip(parts, [*breaks, None]):
+        if part.size:  # each result may be read by a later step
+            steps.append(tier(rows_of(tape, part, part)))
+        if end is not None:
             step = Call if end in tape.customs else Reference
             steps.append(step(tape, end))
-        begin = end + 1
-    if not breaks:
-        return steps, None
-    return steps, np.array([*np.flatnonzero(code >= FIRST_OPERATION), *breaks], np.int64)
-
-
-def _with_squares(tape: Tape, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The first n rows of the columns, x ** 2 being x * x, which takes a tenth of the time."""
-    code, first, second = tape.code[:n], tape.first[:n], tape.second[:n]
-    powers = np.flatnonzero(code == code_of["pow"])
-    exponents = second[powers]
-    squares = powers[(code[exponents] == NUMBER) & (tape.values[exponents] == 2)]
-    if squares.size:
-        code, second = code.copy(), second.copy()
-        code[squares], second[squares] = code_of["mul"], first[squares]
-    return code, first, second
+    return steps, np.array([*made, *breaks], np.int64)

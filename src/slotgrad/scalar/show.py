@@ -7,15 +7,15 @@ of scalar.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..kernel.scalars import FIRST_OPERATION, NUMBER, name_of
 from ..runtime.rules import contributions, value
+from .columns import ancestors
 from .native import Tape
-from .program import ancestors
 
 _LONG = 200  # nodes; of more, the first and the last half of these are shown
 _SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
@@ -105,7 +105,7 @@ _k = Text()
 # -- lines -----------------------------------------------------------------------------------------
 
 
-def code(tape: Tape, outputs: Iterable[int]) -> str:
+def code(tape: Tape, outputs: Sequence[int]) -> str:
     """Forward and backward of what the outputs depend on."""
     slots = ancestors(tape, outputs)
     made = [s for s in slots if _is_shown(tape, s)]

@@ -1,38 +1,40 @@
 """Straight code: a small scalar graph as native code without loops, one instruction a node.
 
     void forward(ptr arrays)    computes the slots of operations
-    void backward(ptr arrays)   adds to the gradients of leaves and of outputs; keeps the values of
-                                the leaves and what the gradients of the outputs were
+    void backward(ptr arrays)   adds to the gradients of leaves and of outputs; sets those of other
+                                operations in short code, else keeps the values of the leaves and
+                                what the gradients of the outputs were
 
-The arrays are three: values, gradients and what is kept.
+The arrays are four: values, gradients, shifts and what is kept.  Code speaks of rows; of each run
+of rows whose slots lie one behind the other, `shifts` has the bytes from row to slot.  Formulas of
+the same structure share their code wherever they were recorded.
 
 >>> import numpy as np
 >>> code = np.array([LEAF, LEAF, code_of["add"], code_of["mul"]], np.uint8)  # (a + b) * a
 >>> first, second = np.array([-1, -1, 0, 2], np.int32), np.array([-1, -1, 1, 0], np.int32)
->>> f = Straight(code, first, second, outputs=[3])
+>>> f = Straight(Columns(code, first, second, np.zeros(4), np.array([3])))
 >>> values, gradients = np.array([2.0, 3.0, 0.0, 0.0]), np.array([0.0, 0.0, 0.0, 1.0])
 >>> f.forward(values)
 >>> f.backward(values, gradients)
 >>> values, gradients
-(array([ 2.,  3.,  5., 10.]), array([7., 2., 0., 1.]))
->>> f.settle(values, gradients)
->>> gradients
-array([7., 2., 2., 1.])
+(array([ 2.,  3.,  5., 10.]), array([7., 2., 2., 1.]))
 
-Long code runs as fast as the processor can fetch it, so what few ask for has no instruction: the
-gradients of operations stay in registers, and the interpreter computes them from what was kept
+Long code runs as fast as the processor can fetch it, so what few ask for has no instruction there:
+the gradients of operations stay in registers, and the interpreter computes them from what was kept
 when they are asked for.
 
 The nodes of forward are divided into functions, since the time that LLVM takes to order many
-stores grows faster than their number.  May import the floor and the back end.
+stores grows faster than their number.  May import the floor, the back end, scalar.columns and
+scalar.interpreted.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,13 +42,16 @@ from ..dtypes import float64
 from ..kernel.scalars import FIRST_OPERATION, LEAF, NUMBER, code_of as code_of, name_of
 from ..runtime.host import host
 from ..runtime.layout import address_of
-from ..runtime.llvm import compile_text
+from ..runtime.llvm import Library, compile_text
 from ..runtime.rules import contributions, needs, value
 from ..targets.vector import Module, Value, Vector
+from .columns import Columns
 from .interpreted import Interpreted
 
-_FORWARD, _BACKWARD = ("values",), ("values", "gradients", "kept")  # the arrays of each
+_FORWARD, _BACKWARD = ("values", "shifts"), ("values", "gradients", "shifts", "kept")
+_ARRAYS = _BACKWARD
 _NODES = 64  # of a function of forward
+_TELLS = 64  # operations up to which code is short
 _SHORT = 8  # instructions; longer expressions are functions, which are called
 # Letting other threads run meanwhile would take longer than the code does.
 _Function = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
@@ -55,28 +60,26 @@ Expression = Callable[..., list[Any]]  # (k, *values) -> values
 
 
 class Straight:
-    """Runs a tape whose columns are given; slots that no operation makes are leaves.
+    """Runs columns; rows that no operation makes are leaves.
 
-    outputs   slots whose gradients come from outside
     hidden    whether gradients of the last backward are not in their slots yet
     """
 
     successor = None
 
-    def __init__(
-        self, code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Sequence[int]
-    ) -> None:
-        writer = _Writer(code, first, second, outputs)
-        library = compile_text(writer.text())
-        self._forward = _Function(library.address("forward"))
-        self._backward = _Function(library.address("backward"))
-        self._columns = code, first, second
-        self._leaves, self._outputs = np.array(writer.leaves, np.int64), np.array(outputs, np.int64)
-        self._inner = np.setdiff1d(writer.nodes, outputs)  # their gradients are hidden
-        self._hides = self._inner.size > 0
-        self._kept = np.empty(len(self._leaves) + len(self._outputs))
+    def __init__(self, columns: Columns) -> None:
+        code = self._code = _code_for(columns)
+        self._columns = columns
+        self._outputs = columns.at(columns.outputs)
+        self._forward = _Function(code.library.address("forward"))
+        self._backward = _Function(code.library.address("backward"))
+        self._kept = np.empty(len(code.leaves) + len(self._outputs))
+        starts = code.starts
+        self._shifts = (columns.at(starts) - starts) * float64.itemsize
         self._values = self._gradients = np.empty(0)  # of the last call, whose addresses are in:
-        self._arrays = (ctypes.c_void_p * 3)(0, 0, address_of(self._kept))
+        self._arrays = (ctypes.c_void_p * len(_ARRAYS))(
+            0, 0, address_of(self._shifts), address_of(self._kept)
+        )
         self._at = ctypes.addressof(self._arrays)
         self.hidden = False
 
@@ -93,35 +96,65 @@ class Straight:
         if gradients is not self._gradients:
             self._gradients, self._arrays[1] = gradients, address_of(gradients)
         self._backward(self._at)
-        self.hidden = self._hides
+        self.hidden = self._code.hides
 
     def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:
         """Bring the gradients of operations to their slots: let the interpreter compute them."""
         if gradients is None or not self.hidden:
             return
-        leaves, outputs = self._leaves, self._outputs
-        given, found = values.copy(), np.zeros_like(gradients)
-        given[leaves], found[outputs] = np.split(self._kept, [len(leaves)])
-        plain = self._interpreted
-        plain.forward(given)
-        plain.backward(given, found)
-        plain.settle(given, found)
-        gradients[self._inner] = found[self._inner]
+        leaves = self._code.leaves
+        plain, (numbers, seeds) = self._interpreted, np.split(self._kept, [len(leaves)])
+        plain.gradients_for(values, gradients, plain.places(leaves), numbers, seeds)
         self.hidden = False
 
     @cached_property
     def _interpreted(self) -> Interpreted:
-        return Interpreted(*self._columns, self._outputs.tolist())
+        return Interpreted(self._columns)
 
     def forget(self) -> None:
         """Drop the gradients that were not brought to their slots."""
         self.hidden = False
 
 
+class _Code(NamedTuple):
+    """The code of columns.
+
+    leaves   rows whose values it keeps
+    starts   the first rows of runs
+    hides    whether it has no instructions for some gradients
+    """
+
+    library: Library
+    leaves: np.ndarray
+    starts: np.ndarray
+    hides: bool
+
+
+_known: dict[bytes, _Code] = {}  # code itself cannot be let go of
+
+
+def _code_for(columns: Columns) -> _Code:
+    """The code, of which there is one for columns that differ in slots and numbers only."""
+    starts = np.zeros(1, np.int64)
+    if columns.slots is not None:
+        starts = np.flatnonzero(np.diff(columns.slots, prepend=-2) != 1)
+    told = (*columns[:3], columns.outputs, starts)
+    key = hashlib.sha256(repr([len(x) for x in told]).encode())
+    for x in told:
+        key.update(np.ascontiguousarray(x).tobytes())
+    found = _known.get(key.digest())
+    if found is None:
+        writer = _Writer(columns, starts)
+        library, leaves = compile_text(writer.text()), np.array(writer.leaves, np.int64)
+        found = _known[key.digest()] = _Code(library, leaves, starts, writer.hides)
+    return found
+
+
 class _Writer:
-    def __init__(
-        self, code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Sequence[int]
-    ) -> None:
+    """Writes code; a slot is a row here."""
+
+    def __init__(self, columns: Columns, starts: np.ndarray) -> None:
+        code, first, second, outputs = *columns[:3], columns.outputs.tolist()
         self.nodes = np.flatnonzero(code >= FIRST_OPERATION).tolist()
         self.code = {i: int(code[i]) for i in self.nodes}
         self.operands = {
@@ -131,8 +164,14 @@ class _Writer:
         self.numbers = {s for s in read if code[s] == NUMBER}
         self.leaves = sorted(s for s in read if code[s] == LEAF)
         self.outputs = {slot: place for place, slot in enumerate(outputs, len(self.leaves))}
+        self.tells = len(self.nodes) <= _TELLS
+        self.hides = not self.tells and len(self.outputs) < len(self.nodes)
+        used = np.array([*self.nodes, *read], np.int64)
+        runs = np.searchsorted(starts, used, side="right") - 1
+        self.run_of = dict(zip(used.tolist(), runs.tolist()))
         self.module = Module(host())
         self.calls: dict[str, list[str] | None] = {}
+        self.pointers: set[tuple[str, Vector]] = set()  # that a function has computed
 
     def text(self) -> str:
         parts = [self.nodes[i : i + _NODES] for i in range(0, len(self.nodes), _NODES)]
@@ -144,9 +183,9 @@ class _Writer:
     def _entry(self, name: str, functions: list[str], arrays: tuple[str, ...]) -> None:
         """What is called from outside: it hands the arrays to functions that know them apart."""
         lines = []
-        for number, array in enumerate(arrays):
+        for array in arrays:
             lines += [
-                f"  %{array}.at = getelementptr ptr, ptr %arrays, i64 {number}",
+                f"  %{array}.at = getelementptr ptr, ptr %arrays, i64 {_ARRAYS.index(array)}",
                 f"  %{array} = load ptr, ptr %{array}.at",
             ]
         given = ", ".join(f"ptr %{array}" for array in arrays)
@@ -171,7 +210,7 @@ class _Writer:
         known: dict[int, Value] = {}
         for i in nodes:
             known[i] = self._value(k, known, i)
-            k.store(known[i], float64, "%values", str(i))
+            self._store(k, known[i], "values", i)
         return self._function(f"up{number}", k.lines, _FORWARD)
 
     def _value(self, k: Vector, known: dict[int, Value], i: int) -> Value:
@@ -184,11 +223,28 @@ class _Writer:
         xs: list[Value | None] = [self._read(k, known, slot) for slot in self.operands[i]]
         return self._apply(k, name_of(code), rule, xs)[0]
 
-    @staticmethod
-    def _read(k: Vector, known: dict[int, Value], slot: int) -> Value:
+    def _read(self, k: Vector, known: dict[int, Value], slot: int) -> Value:
         if slot not in known:
-            known[slot] = k.load(float64, "%values", str(slot))
+            known[slot] = self._load(k, "values", slot)
         return known[slot]
+
+    def _load(self, k: Vector, array: str, slot: int) -> Value:
+        return k.load(float64, self._run(k, array, slot), str(slot))
+
+    def _store(self, k: Vector, x: Value, array: str, slot: int) -> None:
+        k.store(x, float64, self._run(k, array, slot), str(slot))
+
+    def _run(self, k: Vector, array: str, slot: int) -> str:
+        """Where row 0 would be if all rows were of the run that a slot is of."""
+        run = self.run_of[slot]
+        name = f"%{array}.{run}"
+        if (name, k) not in self.pointers:
+            self.pointers.add((name, k))
+            at = f"{name}.at"
+            k.line(f"{at} = getelementptr i64, ptr %shifts, i64 {run}")
+            k.line(f"{at}.shift = load i64, ptr {at}")
+            k.line(f"{name} = getelementptr i8, ptr %{array}, i64 {at}.shift")
+        return name
 
     # -- gradients -----------------------------------------------------------------------------
 
@@ -200,25 +256,29 @@ class _Writer:
         for i in reversed(self.nodes):
             g = sums.pop(i, None)
             if i in self.outputs:
-                given = k.load(float64, "%gradients", str(i))
-                k.store(given, float64, "%kept", str(self.outputs[i]))
+                given = self._load(k, "gradients", i)
+                if self.hides:
+                    k.store(given, float64, "%kept", str(self.outputs[i]))
                 g = self._added(k, given, g, i)
+            elif self.tells:
+                self._store(k, k.splat("0.0", float64) if g is None else g, "gradients", i)
             if g is None:  # nothing that is differentiated depends on it
                 continue
             for slot, more in self._contributions(k, known, i, g):
                 sums[slot] = sums[slot] + more if slot in sums else more
         for place, slot in enumerate(self.leaves):
-            k.store(self._read(k, known, slot), float64, "%kept", str(place))
-            self._added(k, k.load(float64, "%gradients", str(slot)), sums.get(slot), slot)
+            if self.hides:
+                k.store(self._read(k, known, slot), float64, "%kept", str(place))
+            if slot in sums:
+                self._added(k, self._load(k, "gradients", slot), sums[slot], slot)
         return self._function("down", k.lines, _BACKWARD)
 
-    @staticmethod
-    def _added(k: Vector, before: Value, more: Value | None, slot: int) -> Value:
+    def _added(self, k: Vector, before: Value, more: Value | None, slot: int) -> Value:
         """The gradient of a slot that is in memory, where it grows."""
         if more is None:
             return before
         total = before + more
-        k.store(total, float64, "%gradients", str(slot))
+        self._store(k, total, "gradients", slot)
         return total
 
     def _contributions(

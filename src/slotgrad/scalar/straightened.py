@@ -1,16 +1,14 @@
 """The tier of middling graphs: straight code, once a thread has made it; before, the interpreter.
 
-May import the back end, scalar.interpreted and scalar.straight.
+May import the back end, scalar.columns, scalar.interpreted and scalar.straight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-
 import numpy as np
 
-from ..runtime.background import later, wait
+from ..runtime.background import later, wait, while_wanted
+from .columns import Columns
 from .interpreted import Interpreted
 from .straight import Straight
 
@@ -21,19 +19,15 @@ class Straightening:
     straight    that code; None: not yet
     """
 
-    def __init__(
-        self, code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Sequence[int]
-    ) -> None:
+    def __init__(self, columns: Columns) -> None:
         self.straight: Straight | None = None
-        self._plain = Interpreted(code, first, second, outputs)
+        self._plain = Interpreted(columns)
         self._running: Interpreted | Straight = self._plain  # what the last forward ran
-        # recording may go on, hence copies
-        later(partial(self._make, code.copy(), first.copy(), second.copy(), outputs))
+        self._columns = columns.copy()
+        later(while_wanted(self._make))
 
-    def _make(
-        self, code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Sequence[int]
-    ) -> None:
-        self.straight = Straight(code, first, second, outputs)
+    def _make(self) -> None:
+        self.straight = Straight(self._columns)
 
     def wait(self) -> None:
         """Wait for the best code."""

@@ -10,17 +10,16 @@ leaves and numbers and writes the outputs, which Lifting leaves to `finish` or `
 `backward` reads the gradients of the outputs and adds to those of leaves.  What both compute beyond
 that is in the arrays once `settle` was called.
 
-Loads LLVM.  May import the floor and the back end.
+Loads LLVM.  May import the floor, the back end and scalar.columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
-from ..kernel.scalars import FIRST_OPERATION
+from .columns import Columns
 from .lifted import Lifting
 from .straight import Straight
 from .straightened import Straightening
@@ -53,17 +52,11 @@ class Tier(Protocol):
         """Drop the gradients that were not brought to their slots."""
 
 
-def tier(
-    code: np.ndarray,
-    first: np.ndarray,
-    second: np.ndarray,
-    values: np.ndarray,
-    outputs: Sequence[int],
-) -> Tier:
+def tier(columns: Columns) -> Tier:
     """What runs these columns."""
-    operations = np.count_nonzero(code >= FIRST_OPERATION)
+    operations = columns.operations
     if operations <= SHORT:
-        return Straight(code, first, second, outputs)
+        return Straight(columns)
     if operations <= STRAIGHT:
-        return Straightening(code, first, second, outputs)
-    return Lifting(code, first, second, values, outputs)
+        return Straightening(columns)
+    return Lifting(columns)
