@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 
-from slotgrad.runtime.background import later, use_at_once, wait
+from slotgrad.runtime.background import later, use_at_once, wait, while_wanted
 from slotgrad.runtime.llvm import compile_text
 
 
@@ -25,6 +25,23 @@ def test_jobs_are_done_in_order():
     wait()
     assert done == list(range(100))
     wait()
+
+
+def test_what_nobody_wants_any_more_is_not_done():
+    class Work:
+        def begin(self):
+            done.append(self.name)
+
+    done, gate = [], threading.Event()
+    later(gate.wait)
+    kept, dropped = Work(), Work()
+    kept.name, dropped.name = "kept", "dropped"
+    for work in (dropped, kept):
+        later(while_wanted(work.begin))
+    del work, dropped
+    gate.set()
+    wait()
+    assert done == ["kept"]
 
 
 def test_an_error_is_reported_and_the_next_job_done(monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from slotgrad.errors import ChangedValueError, ShapeError, UsageError
+from slotgrad.errors import ChangedValueError, DTypeError, ShapeError, UsageError
 from slotgrad.scalar import ReferenceVariable, ValueStorage, Variable, lifted, tiers
 
 COUNT = 300
@@ -102,3 +102,11 @@ def test_what_a_group_refuses():
     for given in ([1, 2, 3], [[1, 2]], [1]):
         with pytest.raises(ShapeError, match=r"group of 2 variables; expected \(2,\)"):
             storage.group([a, Variable(storage)]).values = given
+
+
+@pytest.mark.parametrize("given", [["a", "b"], [1j, 2], [None, 1]])
+def test_what_is_no_real_number_is_refused(given):
+    storage = ValueStorage()
+    x = storage.group([Variable(storage), Variable(storage)])
+    with pytest.raises(DTypeError, match="expected real numbers"):
+        x.values = given

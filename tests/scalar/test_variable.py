@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import math
+import pickle
 import random
 import subprocess
 import sys
 import threading
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import slotgrad as sg
-from slotgrad.errors import ChangedValueError, GradientError, OptionError, UsageError
+from slotgrad.errors import ChangedValueError, DTypeError, GradientError, OptionError, UsageError
 from slotgrad.kernel.scalars import CODES, arity_of, code_of
+from slotgrad.micrograd import Value
 from slotgrad.scalar import ReferenceVariable, ValueStorage, Variable, tiers
 from slotgrad.scalar.recorded import PythonRecorded
 from slotgrad.scalar.tape import PythonTape
@@ -314,6 +319,7 @@ def test_gradients_of_formulas_are_those_of_the_last_backward(happens, limit, mo
 
 def test_weights_that_stay_leave_gradients_of_formulas_for_later(monkeypatch):
     monkeypatch.setattr(tiers, "SHORT", 0)
+    monkeypatch.setattr(tiers, "STRAIGHT", 0)
     storage, a, b, f = formula()
     g = f * b
     g.compile()
@@ -490,6 +496,77 @@ def test_gradient_step():
         loss.backward()
         x.gradient_step(0.25)
     assert x.value == 3 * (1 - 0.5**4)
+
+
+def test_equal_formulas_share_their_code_wherever_they_lie():
+    storage, a, b, _ = formula()
+    f = (a + b) * a
+    f.compile()
+    _ = [Variable(storage) for _ in range(100)]
+    g = (a + b) * a
+    g.compile()
+    one, other = (storage._programs[x.slot].steps[0] for x in (f, g))
+    assert one._code is other._code and g.slot > f.slot + 100
+    g.forward()
+    g.gradient = 1
+    g.backward()
+    assert (g.value, a.gradient, b.gradient) == (10.0, 7.0, 2.0)
+
+
+def test_programs_look_at_their_own_slots_only():
+    storage, a, b, f = formula()
+    for _ in range(20_000):
+        f = f * 0.5 + b
+    x = a
+    for _ in range(5000):  # more than is looked for one by one
+        x = x * 0.5 + a
+    x.compile()
+    [step] = storage._programs[x.slot].steps
+    assert step._plain._machine.count == 10_002  # operations, a and 0.5
+    x.forward()
+    x.gradient = 1
+    x.backward()
+    assert (x.value, a.gradient, b.gradient) == (4.0, 2.0, 0.0)
+
+
+# -- numbers and what is none ----------------------------------------------------------------------
+
+
+def test_real_numbers_of_any_type():
+    for number in (Fraction(5, 2), Decimal("2.5"), np.array(2.5), np.float32(2.5)):
+        assert run(lambda x, n=number: n * x + x / n, 5.0) == (14.5, [2.9])
+        assert Variable(ValueStorage(), value=number).value == 2.5
+
+
+def test_formats_are_those_of_the_value():
+    assert f"{Variable(ValueStorage(), value=2):.3f}" == f"{Value(2.0):.3f}" == "2.000"
+
+
+@pytest.mark.parametrize("compare", [max, min, lambda x, y: sorted([x, y]), np.maximum])
+def test_order_is_refused_with_the_way_out(compare):
+    storage = ValueStorage()
+    with pytest.raises(DTypeError, match=r"compare what it has now, x\.value .* x\.maximum\(y\)"):
+        compare(Variable(storage, value=1), Variable(storage, value=2))
+    with pytest.raises(DTypeError, match=r"x\.data"):
+        compare(Value(1.0), Value(2.0))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_copies_are_refused(copied):
+    storage = ValueStorage()
+    for x in (storage, Variable(storage)):
+        with pytest.raises(TypeError, match="cannot"):
+            copied(x)
+
+
+def test_a_number_as_name_is_refused():
+    with pytest.raises(UsageError, match=r"got 3\.0; expected a str; .* value=3\.0"):
+        Variable(ValueStorage(), 3.0)
+
+
+def test_functions_of_numpy_record():
+    for f in (np.sin, np.arctan, np.arcsin, np.exp, np.sqrt, lambda x: np.arctan2(x, 2.0)):
+        assert run(f, 0.25)[0] == pytest.approx(float(f(0.25)), rel=1e-14)
 
 
 # -- references and operations of one's own --------------------------------------------------------

@@ -30,7 +30,7 @@ class Lifting:
 
     def __init__(self, columns: Columns) -> None:
         self._plain = Interpreted(columns)
-        self._outputs = columns.at(columns.outputs)
+        self._outputs = self.told = columns.at(columns.outputs)
         self._arrays: Arrays | None = None
         self._given: Given | None = None  # to the last forward, if array code did it
         self._late = False  # its outputs are not computed yet

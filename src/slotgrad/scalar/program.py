@@ -29,12 +29,14 @@ class Program:
     """Runs the part of a tape that the outputs depend on.
 
     outputs   slots; of these, the ones that operations, Python or references compute
+    written   slots of which backward sets the gradients, besides leaves
     changes   how often the storage had been changed when forward ran; -1: never
     """
 
     def __init__(self, tape: Tape, outputs: Sequence[int]) -> None:
         self.outputs = tuple(dict.fromkeys(s for s in outputs if is_made(tape, s)))
         self.steps, self._inside = _planned(tape, self.outputs)
+        self.written = self.steps[0].told if self._inside is None else self._inside
         self.changes = -1
         self._late = [step for step in self.steps if isinstance(step, Lifting)]
 
@@ -94,7 +96,7 @@ class OneSlot:
         self.tape = tape
         self.slot = slot
 
-    hidden, successor = False, None
+    hidden, successor, told = False, None, np.empty(0, np.int64)
 
     def settle(self, values: np.ndarray, gradients: np.ndarray | None) -> None:
         """All results are where they belong."""

@@ -13,8 +13,9 @@ from .variable import Variable, handle
 class ReferenceVariable(Variable):
     """A variable that stands for another one, which is chosen later and may be chosen again.
 
-    Value and gradient are those of its target.  Any variable can be the target, and any formula
-    that was recorded before the reference; all of these are computed with it.
+    Its value is the target's; its gradient is the part of the target's that comes through it.  Any
+    variable can be the target, and any formula that was recorded before the reference; all of these
+    are computed with it.
 
     >>> storage = ValueStorage()
     >>> x = Variable(storage)

@@ -38,9 +38,9 @@ class ValueStorage:
         self._recent: Program | None = None  # compiled last
         self._last: Program | None = None  # ran last: may have results that are not in their slots
         self._changes = 0  # of values and targets
-        self._clean = True  # no gradients but those of variables and outputs were ever set
-        self._settable = np.empty(0, np.int64)  # slots of variables and outputs, of these numbers:
-        self._counted = 0, 0  # slots and outputs
+        self._clean = True  # no gradients but of variables and what programs write were ever set
+        self._settable = np.empty(0, np.int64)  # those slots, while so much was recorded:
+        self._counted = -1  # -1: something was compiled since
         self._stepped: tuple[list[Variable], VariableGroup] | None = None  # by gradient_step
 
     def __len__(self) -> int:
@@ -48,6 +48,12 @@ class ValueStorage:
 
     def __repr__(self) -> str:
         return f"ValueStorage({self.tape.count} slots, {len(self._programs)} compiled)"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            "a ValueStorage cannot be copied or pickled: variables point into it; keep the numbers,"
+            " storage.group(variables).values, and record the formula again"
+        )
 
     # -- arrays --------------------------------------------------------------------------------
 
@@ -94,11 +100,11 @@ class ValueStorage:
         if self._last is not None:
             self._last.forget()
         if self._clean and self.tape.count > _FEW:
-            counted = self.tape.count, len(self._programs)
-            if self._counted != counted:
-                self._counted = counted
+            if self._counted != self.tape.count:
+                self._counted = self.tape.count
                 variables = np.flatnonzero(self.tape.first[: self.tape.count] < 0)
-                self._settable = np.union1d(variables, [*self._programs]).astype(np.int64)
+                written = [p.written for p in {*self._programs.values()}]
+                self._settable = np.unique(np.concatenate([variables, *written]))
             self._all_gradients()[self._settable] = 0.0
         else:
             self._gradients.fill(0.0)
@@ -154,6 +160,9 @@ class ValueStorage:
             self._must_own(x, "compile(f, g)")
         slots = [x.slot for x in outputs]
         program = Program(self.tape, slots)
+        if not self._programs.keys().isdisjoint(slots):
+            self._clean = False  # what the programs before wrote stays
+        self._counted = -1
         self._programs.update(dict.fromkeys(slots, program))
         self._recent = program
 
@@ -192,8 +201,7 @@ class ValueStorage:
                 " call forward() first"
             )
         seeds = self._seeds
-        given = [seeds.get(slot) for slot in program.outputs]
-        if given.count(None) == len(given) > 0:
+        if program.outputs and seeds.keys().isdisjoint(program.outputs):
             raise GradientError(
                 "backward: no gradient was set that could be carried back; set that of the formula"
                 " first: f.gradient = 1"
@@ -203,10 +211,9 @@ class ValueStorage:
             self._last = program
         self._weighted.clear()
         gradients = self._all_gradients()
-        for slot, weight in zip(program.outputs, given):
-            gradients[slot] = weight or 0.0
+        for slot in program.outputs:
+            gradients[slot] = seeds.get(slot, 0.0)
         program.backward(self.tape.values, gradients)
-        self._clean = self._clean and program.hidden
 
     # -- custom operations ---------------------------------------------------------------------
 

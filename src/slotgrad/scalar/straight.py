@@ -7,7 +7,7 @@
 
 The arrays are four: values, gradients, shifts and what is kept.  Code speaks of rows; of each run
 of rows whose slots lie one behind the other, `shifts` has the bytes from row to slot.  Formulas of
-the same structure share their code wherever they were recorded.
+the same structure and the same runs share their code wherever in a storage they lie.
 
 >>> import numpy as np
 >>> code = np.array([LEAF, LEAF, code_of["add"], code_of["mul"]], np.uint8)  # (a + b) * a
@@ -62,6 +62,7 @@ Expression = Callable[..., list[Any]]  # (k, *values) -> values
 class Straight:
     """Runs columns; rows that no operation makes are leaves.
 
+    told      slots of operations whose gradients backward sets at once
     hidden    whether gradients of the last backward are not in their slots yet
     """
 
@@ -70,10 +71,12 @@ class Straight:
     def __init__(self, columns: Columns) -> None:
         code = self._code = _code_for(columns)
         self._columns = columns
-        self._outputs = columns.at(columns.outputs)
+        outputs = columns.at(columns.outputs)
+        made = np.flatnonzero(columns.code >= FIRST_OPERATION)
+        self.told = outputs if code.hides else columns.at(made)
         self._forward = _Function(code.library.address("forward"))
         self._backward = _Function(code.library.address("backward"))
-        self._kept = np.empty(len(code.leaves) + len(self._outputs))
+        self._kept = np.empty(len(code.leaves) + len(outputs))
         starts = code.starts
         self._shifts = (columns.at(starts) - starts) * float64.itemsize
         self._values = self._gradients = np.empty(0)  # of the last call, whose addresses are in:

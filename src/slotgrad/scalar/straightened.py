@@ -22,6 +22,7 @@ class Straightening:
     def __init__(self, columns: Columns) -> None:
         self.straight: Straight | None = None
         self._plain = Interpreted(columns)
+        self.told = columns.at(columns.outputs)
         self._running: Interpreted | Straight = self._plain  # what the last forward ran
         self._columns = columns.copy()
         later(while_wanted(self._make))

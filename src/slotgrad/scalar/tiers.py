@@ -29,7 +29,12 @@ STRAIGHT = 2000  # operations, at most
 
 
 class Tier(Protocol):
-    """See the module."""
+    """See the module.
+
+    told    slots of operations whose gradients backward sets at once
+    """
+
+    told: np.ndarray
 
     @property
     def successor(self) -> Tier | None:

@@ -53,8 +53,8 @@ class Variable(Recorded):
 
     Operators + - * / ** and abs, and methods of the names that functions on tensors have, take
     variables of the same storage and real numbers.  The truth value, comparisons by order and
-    `float` raise; a format is that of the value: f"{x:.3f}".  Copies and pickles have a storage of
-    their own, which is copied with them.
+    `float` raise; a format is that of the value: f"{x:.3f}".  Neither variables nor storages can be
+    copied or pickled.
     """
 
     __slots__ = ()
