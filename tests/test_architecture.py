@@ -16,7 +16,7 @@ ROOT = Path(slotgrad.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 LAYERS = [
-    {"errors", "config", "dtypes", "memory", "tree", "tensor", "graph"},
+    {"errors", "config", "dtypes", "namespace", "memory", "tree", "tensor", "graph"},
     {"ops", "autodiff"},
     {"passes", "kernel", "targets", "runtime", "capture", "inspection", "reads"},
     {

@@ -71,7 +71,8 @@ from .dtypes import (
 )
 from .graph.show import graph as graph, to_dot as _to_dot
 from .io import load as load, save as save
-from .ops import linalg as linalg, methods as _methods, random as random
+from .namespace import NamespaceInfo as _NamespaceInfo
+from .ops import fft as fft, linalg as linalg, methods as _methods, random as random
 from .ops.arithmetic import (
     add as add,
     astype as astype,
@@ -86,6 +87,7 @@ from .ops.arithmetic import (
     minimum as minimum,
     mul as mul,
     neg as neg,
+    nextafter as nextafter,
     pow as pow,
     remainder as remainder,
     sub as sub,
@@ -138,9 +140,11 @@ from .ops.contract import (
 )
 from .ops.creation import (
     arange as arange,
+    asarray as asarray,
     empty as empty,
     empty_like as empty_like,
     eye as eye,
+    from_dlpack as from_dlpack,
     full as full,
     full_like as full_like,
     linspace as linspace,
@@ -215,6 +219,11 @@ from .ops.order import (
     sort as sort,
     topk as topk,
 )
+from .ops.parts import (
+    conj as conj,
+    imag as imag,
+    real as real,
+)
 from .ops.reduce import (
     all as all,
     any as any,
@@ -231,6 +240,7 @@ from .ops.reduce import (
     var as var,
 )
 from .ops.standard import (
+    broadcast_shapes as broadcast_shapes,
     count_nonzero as count_nonzero,
     cumulative_prod as cumulative_prod,
     cumulative_sum as cumulative_sum,
@@ -244,6 +254,12 @@ from .ops.stop import (
     clone as clone,
     detach as detach,
 )
+from .ops.unique import (
+    unique_all as unique_all,
+    unique_counts as unique_counts,
+    unique_inverse as unique_inverse,
+    unique_values as unique_values,
+)
 from .tensor import (
     Tensor as Tensor,
     is_tensor as is_tensor,
@@ -255,8 +271,26 @@ from .viz.html import as_html as _as_html
 _methods.bind()
 
 
+__array_api_version__ = "2025.12"
+
+
+def __array_namespace_info__() -> _NamespaceInfo:
+    """Devices, dtypes and limits, as the Array API standard asks for them.
+
+    >>> import slotgrad as sg
+    >>> list(sg.__array_namespace_info__().dtypes(kind="real floating"))
+    ['float32', 'float64']
+    """
+    return _NamespaceInfo()
+
+
 def _array_namespace(self: Tensor, *, api_version: str | None = None) -> object:
     """This module: where the Array API standard looks for functions on tensors."""
+    if api_version is not None and api_version > __array_api_version__:
+        raise errors.OptionError(
+            f"__array_namespace__: got api_version={api_version!r}; expected at most"
+            f" {__array_api_version__!r}"
+        )
     return _sys.modules[__name__]
 
 
@@ -284,7 +318,12 @@ def __getattr__(name: str) -> _Any:
 __version__ = "0.1.0"
 
 # the other names of NumPy and the Array API standard
-divide, multiply, negative, subtract = div, mul, neg, sub
+divide, multiply, negative, subtract, power = div, mul, neg, sub, pow
+arccos, arcsin, arctan, arctan2 = acos, asin, atan, atan2
+arccosh, arcsinh, arctanh = acosh, asinh, atanh
+absolute, conjugate = abs, conj
+invert, left_shift, right_shift = bitwise_invert, bitwise_left_shift, bitwise_right_shift
 concatenate, ravel = concat, flatten
+bool = bool_
 newaxis = None
 e, pi, inf, nan = 2.718281828459045, 3.141592653589793, float("inf"), float("nan")

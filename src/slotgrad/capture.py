@@ -168,7 +168,7 @@ class Capture:
 
     def write(self, x: Tensor, action: str, where: Any, values: Any) -> Tensor:
         """Let `x` stand for a new value; a tensor from outside is written back on exit."""
-        new = as_tensor(values, x.dtype).astype(x.dtype)
+        new = as_tensor(values, x.dtype).astype(x.dtype, copy=False)
         new = broadcast_to(new, x.shape) if where is ... else x.at[where].set(new)
         old, base = x.node, x.base
         if old in self.made and old.op is not None and old.op.view and base is not None:

@@ -29,7 +29,7 @@ _KINDS = {
     "complex": (complex64, complex128),
 }
 _RANK = {dtype: rank for rank, dtypes in enumerate(_KINDS.values()) for dtype in dtypes}
-_NAMED = {dtype.name: dtype for dtype in _RANK}
+NAMED = {dtype.name: dtype for dtype in _RANK}
 
 integral = frozenset(_KINDS["integer"])
 floating = frozenset(_KINDS["floating"])
@@ -46,8 +46,8 @@ def as_dtype(dtype: Any) -> np.dtype:
     >>> as_dtype("bfloat16"), as_dtype(float), as_dtype(np.int8)
     (dtype(bfloat16), dtype('float32'), dtype('int8'))
     """
-    if isinstance(dtype, str) and dtype in _NAMED:
-        return _NAMED[dtype]
+    if isinstance(dtype, str) and dtype in NAMED:
+        return NAMED[dtype]
     if isinstance(dtype, type) and dtype in _OF_SCALAR:
         return _OF_SCALAR[dtype]
     try:
@@ -55,7 +55,7 @@ def as_dtype(dtype: Any) -> np.dtype:
     except TypeError:
         found = None
     if dtype is None or found not in _RANK:
-        raise DTypeError(f"unknown dtype {dtype!r}; expected one of {', '.join(_NAMED)}")
+        raise DTypeError(f"unknown dtype {dtype!r}; expected one of {', '.join(NAMED)}")
     return found
 
 

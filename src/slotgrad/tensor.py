@@ -2,7 +2,7 @@
 
 A Tensor can be rebound to a newer node (in-place changes, a captured update); a node never
 changes what it stands for.  Operators and methods are bound by `ops/methods.py`.  May import
-graph.node, config, dtypes and errors.
+graph.node, namespace, config, dtypes and errors.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from .errors import (
     user_site,
 )
 from .graph.node import Changed, Consumed, Node, leaf
+from .namespace import CPU, check_device
 
 
 class Tensor:
@@ -69,7 +70,12 @@ class Tensor:
     @property
     def device(self) -> str:
         """Always "cpu" (Array API standard)."""
-        return "cpu"
+        return CPU
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:
+        """The tensor itself: "cpu" is the only device (Array API standard)."""
+        check_device(device, "to_device")
+        return self
 
     @property
     def name(self) -> str | None:
@@ -182,15 +188,19 @@ class Tensor:
         """The value as nested lists of Python numbers."""
         return self._value("tolist()").tolist()
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def _refuse_to_leave_the_tape(self, action: str) -> None:
         if self.node.requires_grad and modes.grad:
             raise GradientError(
-                "conversion to a NumPy array would lose the gradient; use sg functions, or ask for"
-                " the value with x.numpy() or x.detach()"
+                f"{action} would lose the gradient; use sg functions, or ask for the value with"
+                " x.numpy() or x.detach()"
             )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        self._refuse_to_leave_the_tape("conversion to a NumPy array")
         return np.array(self._value("conversion to a NumPy array"), dtype=dtype, copy=copy)
 
     def __dlpack__(self, **options: Any) -> Any:
+        self._refuse_to_leave_the_tape("export by DLPack")
         return self._value("__dlpack__()").__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
@@ -410,7 +420,7 @@ def tensor(
     wanted = None if dtype is None else as_dtype(dtype)
     if isinstance(data, Tensor):
         if modes.capture is not None:
-            made = data.detach() if wanted is None else data.detach().astype(wanted)
+            made = data.detach() if wanted is None else data.detach().astype(wanted, copy=False)
             return made.requires_grad_() if requires_grad else made
         data = data.numpy()
     array = _as_array(data)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import slotgrad as sg
+from slotgrad import errors
 
 SHAPES = [(), 0, 3, (2, 3), [2, 0, 3], (np.int64(2), sg.tensor(2))]
 DTYPES = ["bool", "uint8", "int64", "float16", "bfloat16", "float32", "float64", "complex64"]
@@ -112,3 +113,24 @@ def test_meshgrid(sizes, indexing):
     found = sg.meshgrid(*vectors, indexing=indexing)
     for grid, expected in zip(found, np.meshgrid(*vectors, indexing=indexing), strict=True):
         same(grid, expected)
+
+
+def test_asarray_copies_only_where_needed():
+    array, x = np.arange(3.0), sg.tensor([1.0], requires_grad=True)
+    assert np.shares_memory(sg.asarray(array).numpy(), array)
+    assert not np.shares_memory(sg.asarray(array, copy=True).numpy(), array)
+    assert sg.asarray(x) is x
+    assert sg.grad(lambda t: sg.asarray(t, dtype=sg.float64, copy=True).sum())(x).item() == 1
+    with pytest.raises(errors.UsageError, match="float32 cannot be shared as float64"):
+        sg.asarray(x, dtype=sg.float64, copy=False)
+
+
+def test_from_dlpack_shares_memory():
+    array = np.arange(3.0)
+    assert np.shares_memory(sg.from_dlpack(array).numpy(), array)
+    assert not np.shares_memory(sg.from_dlpack(array, copy=True).numpy(), array)
+    assert np.from_dlpack(sg.from_dlpack(sg.tensor([1, 2]))).tolist() == [1, 2]
+    with pytest.raises(errors.UsageError, match="got a list"):
+        sg.from_dlpack([1.0])
+    with pytest.raises(errors.GradientError, match="would lose the gradient"):
+        np.from_dlpack(sg.ones(2, requires_grad=True))

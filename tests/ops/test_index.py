@@ -338,3 +338,54 @@ def test_nan_is_sorted_behind_everything(dtype):
     x = sg.tensor([3.0, np.nan, 1.0, 2.0, 0.0]).astype(dtype)
     assert sg.argsort(x).tolist() == [4, 2, 3, 0, 1]
     assert sg.argsort(x, descending=True).tolist() == [1, 0, 3, 2, 4]
+
+
+# -- x.at with other operations ------------------------------------------------------------------
+
+UPDATES = {
+    "multiply": np.multiply,
+    "divide": np.divide,
+    "power": np.power,
+    "min": np.minimum,
+    "max": np.maximum,
+}
+PLACES = [1, slice(1, 3), [0, 0, 3], [0, 2, 0, 0, 1, 2, 0], [], np.array([True, False, True, True])]
+
+
+@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("index", PLACES, ids=str)
+def test_every_value_counts_in_updates(name, index):
+    x = np.array([[1.5, 0.7], [2.0, 0.3], [0.9, 1.2], [0.4, 1.1]])
+    v = np.linspace(0.5, 1.6, x[index].size).reshape(x[index].shape)
+    expected = x.copy()
+    for place, value in zip(np.arange(8).reshape(4, 2)[index].ravel(), v.ravel()):
+        expected.ravel()[place] = UPDATES[name](expected.ravel()[place], value)
+
+    def f(x, v):
+        return getattr(x.at[index], name)(v)
+
+    for g in (f, sg.compile(f)):
+        np.testing.assert_allclose(g(sg.tensor(x), sg.tensor(v)).numpy(), expected, rtol=1e-14)
+    if v.size:
+        sg.check_grads(f, (x, v), order=2)
+        both = sg.vmap(f)(sg.tensor(np.stack([x, x + 1])), sg.tensor(np.stack([v, v])))
+        np.testing.assert_allclose(both[0].numpy(), expected, rtol=1e-14)
+
+
+def test_products_of_zeros_have_derivatives():
+    g = sg.grad(lambda v: sg.ones(2).at[[0, 0, 0]].multiply(v).sum())
+    assert g(sg.tensor([0.0, 2.0, 3.0])).tolist() == [6, 0, 0]
+
+
+def test_get_and_apply():
+    x = sg.tensor([1.0, 4.0, 9.0])
+    assert x.at[[2, 0]].get().tolist() == [9, 1]
+    assert x.at[1:].apply(sg.sqrt).tolist() == [1, 2, 3]
+    assert sg.grad(lambda x: x.at[1:].apply(sg.square).sum())(x).tolist() == [1, 8, 18]
+
+
+def test_integers_have_no_place_for_quotients():
+    x = sg.tensor([4, 6])
+    assert x.at[0].multiply(3).tolist() == [12, 6] and x.at[0].power(2).tolist() == [16, 6]
+    with pytest.raises(errors.DTypeError, match="divide: got a tensor of dtype int64"):
+        x.at[0].divide(2)

@@ -38,6 +38,10 @@ def triangle(x, lower):
     return np.tril(x) if lower else np.triu(x)
 
 
+def reduced_svd(x):
+    return linalg.svd(x, full_matrices=False)
+
+
 def signless(f):
     """Squares of the vectors, which do not depend on the sign that LAPACK chose."""
     return lambda x: tuple(part * part for part in f(x))
@@ -69,11 +73,10 @@ SMOOTH = {
     "qr batch": (linalg.qr, [(2, 3, 2)]),
     "qr complete": (lambda x: linalg.qr(x, mode="complete"), [(2, 3)]),
     "svd square": (signless(linalg.svd), [(3, 3)]),
-    "svd tall": (signless(linalg.svd), [(4, 2)]),
-    "svd wide": (signless(linalg.svd), [(2, 4)]),
-    "svd full": (signless(lambda x: linalg.svd(x, full_matrices=True)), [(2, 2)]),
+    "svd tall": (signless(reduced_svd), [(4, 2)]),
+    "svd wide": (signless(reduced_svd), [(2, 4)]),
     "svd product": (
-        lambda x: (lambda u, s, vh: (u * s.sin().expand_dims(-2)) @ vh)(*linalg.svd(x)),
+        lambda x: (lambda u, s, vh: (u * s.sin().expand_dims(-2)) @ vh)(*reduced_svd(x)),
         [(2, 3, 2)],
     ),
     "svdvals": (linalg.svdvals, [(2, 3, 2)]),
@@ -318,7 +321,7 @@ def test_hessian_of_the_log_determinant():
     close(sg.hessian(lambda x: linalg.slogdet(x).logabsdet)(x), expected, rtol=1e-8, atol=1e-9)
 
 
-@pytest.mark.parametrize("f", [linalg.qr, linalg.svd, lambda x: linalg.eigh(x[:2] + x[:2].mT)])
+@pytest.mark.parametrize("f", [linalg.qr, reduced_svd, lambda x: linalg.eigh(x[:2] + x[:2].mT)])
 def test_jacobians_of_operations_with_several_results(f):
     x = sg.tensor(normal(3, 2))
     for backward, forward in zip(sg.jacrev(f)(x), sg.jacfwd(f)(x)):

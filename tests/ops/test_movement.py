@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import slotgrad as sg
+from slotgrad import errors
 
 SHAPES = [(), (0,), (1,), (5,), (2, 3), (3, 1, 4), (2, 0, 3), (2, 3, 2, 2)]
 DTYPES = ["bool", "int8", "uint16", "int64", "float16", "bfloat16", "float32", "float64"]
@@ -212,3 +213,15 @@ def test_random_chains_of_moves_agree_with_numpy(data):
     same(y, x)
     (y * x).sum().backward()
     np.testing.assert_array_equal(t.grad.numpy(), t.numpy())
+
+
+def test_reshape_and_astype_say_whether_memory_is_shared():
+    x = sg.tensor(np.arange(6.0).reshape(2, 3))
+    assert np.shares_memory(x.reshape(3, 2).numpy(), x.numpy())
+    assert np.shares_memory(x.reshape(3, 2, copy=False).numpy(), x.numpy())
+    assert not np.shares_memory(x.reshape((2, 3), copy=True).numpy(), x.numpy())
+    with pytest.raises(errors.UsageError, match=r"\(3, 2\) cannot be seen as \(6,\)"):
+        sg.reshape(x.mT, (6,), copy=False)
+    y = x.astype(x.dtype)
+    y += 1
+    assert x[0].tolist() == [0, 1, 2] and x.astype(x.dtype, copy=False) is x

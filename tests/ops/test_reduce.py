@@ -225,3 +225,11 @@ def test_random_arrays_agree_with_numpy(x, data):
     if axis is not None:
         close(sg.sort(x, axis), np.sort(x, axis))
         close(sg.argsort(x, axis), np.argsort(x, axis, kind="stable"))
+
+
+def test_all_derivatives_of_roots_at_zero_are_zero():
+    zeros = sg.zeros(3)
+    for f in (sg.norm, lambda x: sg.norm(x, ord=3), sg.std, lambda x: sg.hypot(x[0], x[1])):
+        assert sg.grad(f)(zeros).tolist() == [0] * 3
+        assert sg.jvp(f, (zeros,), (sg.ones(3),))[1].item() == 0
+        assert sg.hessian(f)(zeros).tolist() == [[0] * 3] * 3

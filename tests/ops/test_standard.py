@@ -113,3 +113,9 @@ def test_derivatives():
 def test_bad_arguments(f, error, message):
     with pytest.raises(error, match=message):
         f()
+
+
+def test_shapes_broadcast():
+    assert sg.broadcast_shapes((3, 1), 2, ()) == (3, 2) and sg.broadcast_shapes() == ()
+    with pytest.raises(errors.ShapeError, match=r"broadcast_shapes: .*\(2,\) and \(3,\)"):
+        sg.broadcast_shapes(2, 3)

@@ -160,7 +160,7 @@ def seed(y: Tensor, gradient: Any) -> Tensor:
             f"backward: got a gradient of shape {g.shape} for a tensor of shape {y.shape}; the"
             " shapes must be equal"
         )
-    return g.astype(y.dtype)
+    return g.astype(y.dtype, copy=False)
 
 
 def _free(nodes: Iterable[Node]) -> None:

@@ -107,7 +107,7 @@ class Recorder:
                 f"{action} at {describe_site(user_site())} changes a tensor from outside a function"
                 " under vmap, once for all examples; return the new value instead"
             )
-        new = as_tensor(values, x.dtype).astype(x.dtype)
+        new = as_tensor(values, x.dtype).astype(x.dtype, copy=False)
         x.node = (broadcast_to(new, x.shape) if where is ... else x.at[where].set(new)).node
         return x
 

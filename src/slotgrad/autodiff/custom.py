@@ -372,7 +372,7 @@ def _checked(g: Any, x: Tensor, place: int, name: str) -> Tensor | None:
             f"{name}.backward: gradient {place} has shape {g.shape}; expected {x.shape}, the shape"
             f" of argument {place}"
         )
-    return g.astype(x.dtype)
+    return g.astype(x.dtype, copy=False)
 
 
 class CustomOp:

@@ -194,7 +194,7 @@ def _like(tree: Any, structure: Structure, models: Sequence[Tensor], name: str) 
         v = as_tensor(leaf_, model.dtype)
         if v.shape != model.shape:
             raise ShapeError(f"{name}: got shape {v.shape}; expected {model.shape}")
-        found.append(v.astype(model.dtype))
+        found.append(v.astype(model.dtype, copy=False))
     return found
 
 

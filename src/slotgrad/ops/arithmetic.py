@@ -12,6 +12,7 @@ import numpy as np
 from ..dtypes import as_dtype, bool_, inexact
 from ..errors import DTypeError, OptionError
 from ..graph.apply import apply
+from ..namespace import check_device
 from ..tensor import Tensor
 from .declare import TensorType, as_tensor, elementwise, promote, quiet, structured, uniform
 
@@ -78,6 +79,8 @@ def _power(x: np.ndarray, y: np.ndarray) -> Any:
             f"pow: got the exponent {y.min()} for {x.dtype} numbers; expected >= 0, or convert with"
             " x.astype(sg.float32)"
         )
+    if y.size == 1 and y.dtype.kind == "f" and y.item() == 0.5:  # NumPy takes the square root,
+        x = np.where(x == -np.inf, np.inf, x + 0.0)  # which differs for -inf and -0.0
     return np.power(x, y)
 
 
@@ -90,7 +93,8 @@ pow = elementwise(
     doc="""x ** y, element by element.
 
     The derivative by y is x**y * log(x), and 0 where x = 0 and y >= 0.  Integer powers of
-    integers need exponents >= 0.
+    integers need exponents >= 0; compiled code, which does not look at values, gives 0 for
+    others, but for the bases 1 and -1.
 
     >>> import slotgrad as sg
     >>> sg.pow(sg.tensor([1.0, 2.0, 3.0]), 2)
@@ -135,12 +139,21 @@ atan2 = elementwise(
 hypot = elementwise(
     "hypot",
     value=quiet(np.hypot),
-    partials=lambda x, y, *, out: (lambda g: g * x / out, lambda g: g * y / out),
+    partials=lambda x, y, *, out: (lambda g: g * unit(x, out), lambda g: g * unit(y, out)),
     kernel=lambda k, x, y: k.hypot(x, y),
     samples=uniform(0.5, 2),
     accepts="floating",
-    doc="sqrt(x**2 + y**2) without overflow of the squares.",
+    doc="""sqrt(x**2 + y**2) without overflow of the squares.
+
+    The derivative at (0, 0) is taken as 0, as that of a norm.
+    """,
 )
+
+
+def unit(x: Tensor, size: Tensor) -> Tensor:
+    """x / size, and 0 where the size is 0, with all derivatives."""
+    return where(size == 0, 0, x / where(size == 0, 1, size))
+
 
 logaddexp = elementwise(
     "logaddexp",
@@ -186,6 +199,30 @@ copysign = elementwise(
     samples=uniform(0.5, 2, -2, -0.5),
     accepts="floating",
     doc="The magnitude of x with the sign of y.",
+)
+
+
+def _nextafter(k: Any, x: Any, y: Any) -> Any:
+    """By counting bits: floats of one sign lie in the order of theirs."""
+    bits = k.bits(x)
+    from_zero = (x < y) == (x > 0)
+    near = k.from_bits(k.select(from_zero, bits + 1, bits - 1))
+    smallest = 2.0**-149 if x.dtype.itemsize == 4 else 2.0**-1074
+    near = k.select(x == 0, k.copysign(smallest, y), near)
+    return k.select((x == x) & (y == y), k.select(x == y, y, near), x + y)
+
+
+nextafter = elementwise(
+    "nextafter",
+    value=np.nextafter,
+    partials=lambda x, y: (1, 0),
+    kernel=_nextafter,
+    samples=uniform(0.5, 1, 2, 3),
+    accepts="wide",
+    doc="""The next float after x on the way to y; nan if one is nan.
+
+    For float32 and float64.  The derivative by x is 1, by y 0.
+    """,
 )
 
 # -- choosing --------------------------------------------------------------------------------
@@ -276,13 +313,14 @@ class _cast_discrete(_Cast):
     samples = [([(3, 2)], {"dtype": np.dtype("int32")})]
 
 
-def astype(x: Any, dtype: Any, /, *, copy: bool = True) -> Tensor:
-    """`x` with another dtype; `x` itself if it has it already.
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
+    """A copy of `x` with another dtype; with copy=False `x` itself if it has that already.
 
     Floats are truncated towards zero on the way to integers.
     """
+    check_device(device, "astype")
     x = as_tensor(x)
     dtype = as_dtype(dtype)
     if x.dtype == dtype:
-        return x
+        return x.clone() if copy else x
     return apply(_cast if dtype in inexact else _cast_discrete, (x,), {"dtype": dtype})

@@ -54,11 +54,11 @@ def flatten(x: Any, /, start_axis: int = 0, end_axis: int = -1) -> Tensor:
     return reshape(x, (*x.shape[:first], size, *x.shape[last + 1 :]))
 
 
-def broadcast_arrays(*xs: Any) -> list[Tensor]:
+def broadcast_arrays(*xs: Any) -> tuple[Tensor, ...]:
     """The tensors broadcast to their common shape."""
     tensors = [as_tensor(x) for x in xs]
     shape = broadcast_shapes("broadcast_arrays", *[x.shape for x in tensors])
-    return [broadcast_to(x, shape) for x in tensors]
+    return tuple(broadcast_to(x, shape) for x in tensors)
 
 
 # -- made of slices, places and joins ------------------------------------------------------------
@@ -195,7 +195,9 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", constant_values: floa
         return placed
     inside = np.zeros(shape, bool)
     inside[slices(starts, x.shape, (1,) * x.ndim)] = True
-    return where(constant(inside), placed, as_tensor(constant_values, x.dtype).astype(x.dtype))
+    return where(
+        constant(inside), placed, as_tensor(constant_values, x.dtype).astype(x.dtype, copy=False)
+    )
 
 
 # -- triangles and diagonals ---------------------------------------------------------------------

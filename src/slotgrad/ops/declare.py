@@ -27,6 +27,8 @@ from ..dtypes import (
     Scalar,
     bool_,
     default_float,
+    float32,
+    float64,
     floating,
     inexact,
     integral,
@@ -48,6 +50,8 @@ ACCEPTS: dict[str, frozenset[np.dtype]] = {
     "ordered": integral | floating | {bool_},
     "inexact": inexact,
     "floating": floating,
+    "wide": frozenset({float32, float64}),
+    "complex": inexact - floating,
     "bitwise": integral | {bool_},
     "integral": integral,
 }
@@ -119,7 +123,7 @@ def promote(*xs: Any, accepts: str = "any", op: str = "promote") -> tuple[Tensor
         dtype = default_float
     if dtype not in accepted:
         raise _refused(op, dtype, accepts)
-    return tuple([as_tensor(x, dtype).astype(dtype) for x in xs])
+    return tuple([as_tensor(x, dtype).astype(dtype, copy=False) for x in xs])
 
 
 def _common_dtype(xs: tuple) -> Any:
@@ -143,7 +147,11 @@ def _common_dtype(xs: tuple) -> Any:
 
 
 def _refused(op: str, dtype: np.dtype, accepts: str) -> DTypeError:
-    expected = {"bitwise": "bool or integer", "floating": "real floating-point"}
+    expected = {
+        "bitwise": "bool or integer",
+        "floating": "real floating-point",
+        "wide": "float32 or float64",
+    }
     return DTypeError(
         f"{op}: got dtype {dtype}; expected a tensor of {expected.get(accepts, accepts)} dtype,"
         " convert with x.astype(...)"

@@ -1,7 +1,9 @@
-"""Functions of one number, element by element.  May import the floor, declare, arithmetic.
+"""Functions of one number, element by element.
 
 erf, erfc, lgamma and polygamma have no NumPy function: their eager value is their kernel
 expression evaluated with NumPy.  Coefficients: see `special.py`.
+
+May import the floor, declare, arithmetic and parts.
 """
 
 from __future__ import annotations
@@ -14,14 +16,24 @@ import numpy as np
 from ..graph.apply import apply
 from ..tensor import Tensor
 from . import special
-from .arithmetic import logaddexp, pow, where
+from .arithmetic import logaddexp, pow, unit, where
 from .declare import as_tensor, elementwise, number, promote, quiet, uniform
+from .parts import conj, real
 from .reference import evaluate
+
+
+def _direction(x: Tensor) -> Any:
+    """The partial of abs: of complex numbers it goes from real to complex cotangents."""
+    if x.dtype.kind != "c":
+        return lambda g: g * sign(x)
+    towards = unit(conj(x), abs(x))
+    return lambda g: g * towards if g.dtype.kind != "c" else real(g * towards)
+
 
 abs = elementwise(
     "abs",
     value=np.abs,
-    partials=lambda x: (lambda g: g * sign(x),),
+    partials=lambda x: (_direction(x),),
     kernel=lambda k, x: k.abs(x),
     samples=uniform(0.2, 2),
     accepts="any",

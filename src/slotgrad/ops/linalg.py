@@ -252,7 +252,7 @@ def pinv(x: Any, /, *, rtol: float | None = None) -> Tensor:
     x = _matrix("pinv", x)
     if x.shape[-2] < x.shape[-1]:  # the systems have the smaller of the two sizes
         return pinv(x.mT, rtol=rtol).mT
-    u, s, vh = svd(detach(x))
+    u, s, vh = svd(detach(x), full_matrices=False)
     kept = greater(s, _cutoff(x, s, rtol))
     p = (vh.mT * where(kept, 1.0 / s, 0.0).expand_dims(-2)) @ u.mT
     outside = eye(x, x.shape[-1]) - p @ detach(x)  # projects onto the null space of x
@@ -346,12 +346,12 @@ def qr(x: Any, /, *, mode: Literal["reduced", "complete"] = "reduced") -> QRResu
     return QRResult(*items(apply(qr_op, (x,), {"mode": mode}), 2))
 
 
-def svd(x: Any, /, *, full_matrices: bool = False) -> SVDResult:
+def svd(x: Any, /, *, full_matrices: bool = True) -> SVDResult:
     """x = U @ diag(S) @ Vh with orthonormal U and Vh.mT, S >= 0 in descending order.
 
-    x                (..., m, n) -> U (..., m, k), S (..., k), Vh (..., k, n), k = min(m, n)
-    full_matrices    complete U to (..., m, m) and Vh to (..., n, n); unless m = n the
-                     completion is arbitrary and backward through it raises GradientError
+    x                (..., m, n) -> U (..., m, m), S (..., k), Vh (..., n, n), k = min(m, n)
+    full_matrices    False: only the first k columns of U and rows of Vh.  The others are
+                     arbitrary: backward through them raises GradientError unless m = n
 
     The signs of the vectors are arbitrary.  Their derivative divides by the differences of
     squared singular values, and for m != n by the singular values: it is inf or nan where two

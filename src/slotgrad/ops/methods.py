@@ -19,17 +19,19 @@ from . import (
     compare,
     contract,
     creation,
+    fft,
     functions,
     index,
     movement,
     order,
+    parts,
     reduce,
     stop,
 )
 
 METHODS = {
     arithmetic: "add sub mul div neg pow maximum minimum atan2 hypot logaddexp remainder"
-    " floor_divide copysign clip astype",
+    " floor_divide copysign nextafter clip astype",
     functions: "abs sign sqrt exp expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh"
     " tanh asinh acosh atanh sigmoid erf erfc lgamma digamma floor round ceil trunc square"
     " reciprocal rsqrt exp2 relu softplus",
@@ -41,6 +43,7 @@ METHODS = {
     arrange: "flatten flip roll split unstack repeat tril triu diagonal",
     index: "take take_along_axis scatter_add nonzero",
     contract: "matmul dot vecdot outer tensordot",
+    parts: "conj",
     stop: "detach clone",
 }
 
@@ -120,9 +123,9 @@ def _in_place(name: str, f: Any) -> Any:
     return operator
 
 
-def _reshape(self: Tensor, *shape: Any) -> Tensor:
+def _reshape(self: Tensor, *shape: Any, copy: bool | None = None) -> Tensor:
     """`sg.reshape`; the shape may also be given as separate sizes."""
-    return movement.reshape(self, shape[0] if len(shape) == 1 else shape)
+    return movement.reshape(self, shape[0] if len(shape) == 1 else shape, copy=copy)
 
 
 def _permute(self: Tensor, *axes: Any) -> Tensor:
@@ -147,10 +150,11 @@ _NUMPY: dict[str, Any] = {
     "arcsinh": functions.asinh, "arccosh": functions.acosh, "arctanh": functions.atanh,
     "invert": compare.bitwise_invert, "left_shift": compare.bitwise_left_shift,
     "right_shift": compare.bitwise_right_shift, "concatenate": movement.concat,
-    "ravel": arrange.flatten,
+    "ravel": arrange.flatten, "conjugate": parts.conj,
 }  # fmt: skip
 _MODULES = (
     arithmetic, functions, compare, contract, reduce, order, movement, arrange, index, creation,
+    parts, fft,
 )  # fmt: skip
 
 
@@ -224,8 +228,12 @@ def bind() -> None:
         "permute": _permute,
         "transpose": _transpose,
         "concat": lambda self, xs, axis=0: movement.concat(xs, axis),
+        "real": property(parts.real, doc="The real part."),
+        "imag": property(parts.imag, doc="The imaginary part."),
         "mT": property(movement.matrix_transpose, doc="The last two axes exchanged."),
         "T": property(movement.transpose, doc="The axes reversed."),
-        "at": property(index.AtFactory, doc="`x.at[index].set(v)` and `.add(v)`: changed copies."),
+        "at": property(
+            index.AtFactory, doc="`x.at[index].set(v)`, `.add(v)` and so on: changed copies."
+        ),
     }.items():
         setattr(Tensor, name, method)

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import OptionError, ShapeError
+from ..config import modes
+from ..errors import OptionError, ShapeError, UsageError
 from ..graph.apply import apply
 from ..tensor import Tensor
 from .declare import (
@@ -249,8 +250,11 @@ class _concat:
 # -- the primitives with checked arguments -----------------------------------------------------
 
 
-def reshape(x: Any, /, shape: Shape) -> Tensor:
+def reshape(x: Any, /, shape: Shape, *, copy: bool | None = None) -> Tensor:
     """The elements in row-major order in another shape; one size may be -1.
+
+    copy    True: in memory of its own; False: raise if memory cannot be shared; default: share
+            it where possible
 
     >>> import slotgrad as sg
     >>> sg.arange(6).reshape(2, -1)
@@ -268,7 +272,16 @@ def reshape(x: Any, /, shape: Shape) -> Tensor:
             f"reshape: cannot reshape {x.shape} with {x.size} elements to {tuple(wanted)}; the"
             " product of the sizes must agree, and one size may be -1"
         )
-    return x if wanted == x.shape else apply(_reshape, (x,), {"shape": wanted})
+    made = x if wanted == x.shape else apply(_reshape, (x,), {"shape": wanted})
+    if copy:
+        return made.clone()
+    in_memory = copy is not None and x.size and modes.capture is None
+    if in_memory and not np.may_share_memory(made.node.value, x.node.value):
+        raise UsageError(
+            f"reshape: copy=False, but {x.shape} cannot be seen as {wanted} in the same memory;"
+            " leave copy out"
+        )
+    return made
 
 
 def permute_dims(x: Any, /, axes: Sequence[int]) -> Tensor:

@@ -96,7 +96,7 @@ def cumprod(x: Any, /, axis: int | None = None) -> Tensor:
     if axis is None:
         x, axis = x.reshape((-1,)), 0
     axis = normalize_axis(axis, x.ndim, "cumprod")
-    x = x.astype(sum_dtype(x.dtype)).moveaxis(axis, 0)
+    x = x.astype(sum_dtype(x.dtype), copy=False).moveaxis(axis, 0)
     distance = 1
     while distance < x.shape[0]:
         x = x.concat([x[:distance], x[distance:] * x[:-distance]])

@@ -129,7 +129,7 @@ def _unit(shape: tuple[int, ...], dtype: np.dtype) -> Tensor:
         return (high * 2.0**26 + low) * 2.0**-53
     precision = finfo(dtype).nmant + 1
     fraction = (random_bits(shape) >> (32 - precision)).astype(default_float) * 2.0**-precision
-    return fraction.astype(dtype)
+    return fraction.astype(dtype, copy=False)
 
 
 def _float(dtype: Any, op: str) -> np.dtype:
@@ -175,7 +175,7 @@ def normal(
     radius = ((1.0 - u[0]).log() * -2.0).sqrt()
     angle = u[1] * (2 * math.pi)
     pairs = concat([radius * angle.cos(), radius * angle.sin()])[:size]
-    z = clone(pairs.reshape(shape).astype(kind))  # no view of what nobody else will see
+    z = clone(pairs.reshape(shape).astype(kind, copy=False))  # no view of what nobody else will see
     if (mean, std) != (0.0, 1.0):
         z = z * std + mean
     return z.requires_grad_() if requires_grad else z
@@ -196,7 +196,7 @@ def randint(low: int, high: int | None = None, shape: Any = (), *, dtype: Any = 
         )
     words = random_bits((2, *as_shape(shape, "random.randint"))).astype("uint64")
     wide = (words[0] << 32) | words[1]  # 64 bits: the remainder's bias is below range / 2**64
-    return ((wide % (high - low)).astype(default_int) + low).astype(kind)
+    return ((wide % (high - low)).astype(default_int, copy=False) + low).astype(kind, copy=False)
 
 
 def permutation(x: Any) -> Tensor:
@@ -239,7 +239,7 @@ def choice(x: Any, shape: Any = (), replace: bool = True, p: Any = None) -> Tens
     elif p is None:
         found = randint(0, count, shape)
     else:
-        weights = as_tensor(p).astype(float64)
+        weights = as_tensor(p).astype(float64, copy=False)
         _check_probabilities(weights, count)
         ends = weights.cumsum()
         u = _unit((size,), float64) * ends[-1]

@@ -185,10 +185,10 @@ def sum(x: Any, /, axis: Axis = None, dtype: Any = None, keepdims: bool = False)
     """
     x = as_tensor(x)
     if dtype is not None:
-        x = x.astype(dtype)
+        x = x.astype(dtype, copy=False)
     axes = normalize_axes(axis, x.ndim, "sum")
     total = apply(_sum, (x,), {"axis": axes, "keepdims": bool(keepdims)})
-    return total if dtype is None else total.astype(dtype)
+    return total if dtype is None else total.astype(dtype, copy=False)
 
 
 def max(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -265,14 +265,14 @@ def var(x: Any, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = 
 
 
 def std(x: Any, /, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
-    """The square root of `var`."""
-    return var(x, axis=axis, correction=correction, keepdims=keepdims).sqrt()
+    """The square root of `var`; the derivative where it is 0 is taken as 0."""
+    return _root(var(x, axis=axis, correction=correction, keepdims=keepdims), 2)
 
 
 def prod(x: Any, /, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
     """The product over axes, by halves: its derivatives are right where elements are zero."""
     x = as_tensor(x)
-    x = x.astype(sum_dtype(x.dtype) if dtype is None else as_dtype(dtype))
+    x = x.astype(sum_dtype(x.dtype) if dtype is None else as_dtype(dtype), copy=False)
     for i in normalize_axes(axis, x.ndim, "prod"):
         x = _halved_product(x.moveaxis(i, 0))[None].moveaxis(0, i)
     return x if keepdims else x.squeeze(normalize_axes(axis, x.ndim, "prod"))
@@ -320,8 +320,13 @@ def norm(x: Any, /, ord: float = 2, axis: Axis = None, keepdims: bool = False) -
     if ord == 1:
         return sum(x.abs(), axis=axes, keepdims=keepdims)
     powers = sum(x * x if ord == 2 else x.abs() ** ord, axis=axes, keepdims=keepdims)
-    inside = where(powers == 0, 1, powers)  # keeps the derivative of the root finite
-    return where(powers == 0, powers, inside.sqrt() if ord == 2 else inside ** (1 / ord))
+    return _root(powers, ord)
+
+
+def _root(x: Tensor, ord: float) -> Tensor:
+    """x**(1 / ord) with all derivatives 0 at 0."""
+    inside = where(x == 0, 1, x)
+    return where(x == 0, 0, inside.sqrt() if ord == 2 else inside ** (1 / ord))
 
 
 __all__ = [

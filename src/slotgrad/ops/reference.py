@@ -43,6 +43,16 @@ class Reference:
         return np.where(condition, a, b)
 
     @staticmethod
+    def bits(x: Array) -> Array:
+        """The bits of floats as signed integers."""
+        return np.asarray(x).view(f"i{x.dtype.itemsize}")
+
+    @staticmethod
+    def from_bits(x: Array) -> Array:
+        """The floats that have these bits."""
+        return np.asarray(x).view(f"f{x.dtype.itemsize}")
+
+    @staticmethod
     def poly(x: Array, coefficients: tuple[float, ...]) -> Array:
         """Horner's rule: coefficients from the highest power to the constant."""
         total = np.full_like(x, coefficients[0])

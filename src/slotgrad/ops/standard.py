@@ -13,11 +13,22 @@ from ..errors import OptionError, ShapeError
 from ..tensor import Tensor
 from .arithmetic import copysign
 from .creation import ones, zeros
-from .declare import as_tensor, normalize_axis
+from .declare import as_tensor, broadcast_shapes as broadcast, normalize_axis
 from .index import take
-from .movement import as_int, concat
+from .movement import Shape, as_int, as_shape, concat
 from .order import cumprod, cumsum
 from .reduce import any as any_of, sum as sum_of, truth
+
+
+def broadcast_shapes(*shapes: Shape) -> tuple[int, ...]:
+    """The shape that tensors of these shapes have together.
+
+    >>> import slotgrad as sg
+    >>> sg.broadcast_shapes((3, 1), (2,))
+    (3, 2)
+    """
+    given = [as_shape(shape, "broadcast_shapes") for shape in shapes]
+    return broadcast("broadcast_shapes", *given)
 
 
 def positive(x: Any, /) -> Tensor:
@@ -73,9 +84,9 @@ def _running(
     if axis is None and x.ndim != 1:
         raise ShapeError(f"{name}: got shape {x.shape} without an axis; expected axis=...")
     axis = normalize_axis(0 if axis is None else axis, x.ndim, name)
-    result = run(x if dtype is None else x.astype(dtype), axis)
+    result = run(x if dtype is None else x.astype(dtype, copy=False), axis)
     if dtype is not None:
-        result = result.astype(as_dtype(dtype))
+        result = result.astype(as_dtype(dtype), copy=False)
     if include_initial:
         shape = tuple(1 if i == axis else n for i, n in enumerate(x.shape))
         result = concat([first(shape, dtype=result.dtype), result], axis=axis)

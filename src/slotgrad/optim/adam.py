@@ -76,8 +76,8 @@ class Adam(Optimizer):
         v = state["exp_avg_sq"] * beta2 + g * g * (1 - beta2)
         # the corrections are numbers: in float64, and out of the loop over the elements
         root = (1 - beta2**step).sqrt()
-        size = (lr * root / (1 - beta1**step)).astype(p.dtype)
-        new = p - size * (m / (v.sqrt() + (options["eps"] * root).astype(p.dtype)))
+        size = (lr * root / (1 - beta1**step)).astype(p.dtype, copy=False)
+        new = p - size * (m / (v.sqrt() + (options["eps"] * root).astype(p.dtype, copy=False)))
         return new, {"step": step, "exp_avg": m, "exp_avg_sq": v}
 
 
@@ -110,4 +110,4 @@ class AdamW(Adam):
         super().__init__(params, lr, betas, eps, weight_decay)
 
     def decay(self, p: Tensor, g: Tensor, lr: Tensor, weight_decay: float) -> tuple[Tensor, Tensor]:
-        return p * (1 - lr * weight_decay).astype(p.dtype), g
+        return p * (1 - lr * weight_decay).astype(p.dtype, copy=False), g

@@ -178,9 +178,13 @@ class Optimizer:
             for p, g, group in todo:
                 kind, state = working_dtype(p), self.state[p]
                 new, changed = self.update(
-                    p.astype(kind), g.astype(kind), state, group.rate, group.options
+                    p.astype(kind, copy=False),
+                    g.astype(kind, copy=False),
+                    state,
+                    group.rate,
+                    group.options,
                 )
-                p.assign(new.astype(p.dtype))
+                p.assign(new.astype(p.dtype, copy=False))
                 for name, value in changed.items():
                     state[name].assign(value)
 

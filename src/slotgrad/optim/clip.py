@@ -54,11 +54,11 @@ def clip_grad_norm(
         return zeros(())
     with no_grad():
         kind = result_type(default_float, *[p.dtype for p in params])
-        grads = [p.grad.astype(kind) for p in params if p.grad is not None]
+        grads = [p.grad.astype(kind, copy=False) for p in params if p.grad is not None]
         total = norm(stack([norm(g, ord=norm_type) for g in grads]), ord=norm_type)
         factor = minimum(max_norm / (total + 1e-6), 1.0)
         for p, g in zip(params, grads):
-            p.grad = (g * factor).astype(p.dtype)
+            p.grad = (g * factor).astype(p.dtype, copy=False)
     return total
 
 

@@ -87,4 +87,4 @@ class SGD(Optimizer):
                 b = where(state["step"] == 0, g, b)
             changed = {"momentum_buffer": b, "step": state["step"] + 1}
             g = g + b * momentum if options["nesterov"] else b
-        return p - g * lr.astype(p.dtype), changed
+        return p - g * lr.astype(p.dtype, copy=False), changed

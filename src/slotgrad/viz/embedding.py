@@ -34,7 +34,7 @@ def principal_components(vectors: Any, count: int = 2) -> Tensor:
             f"principal_components: got count={count}; expected 1 to {min(x.shape)} for shape"
             f" {x.shape}"
         )
-    u, s, _ = svd(x - x.mean(axis=0))
+    u, s, _ = svd(x - x.mean(axis=0), full_matrices=False)
     return u[:, :count] * s[:count]
 
 
