@@ -32,8 +32,10 @@ from .runtime.variant import (
     Call,
     Variant,
     check_changed,
+    check_fits,
     consumed,
     give_back,
+    narrowed,
     rebind,
     returned,
     stand_in,
@@ -169,6 +171,7 @@ class Compiled(Inspected):
                 reads,
                 [(x, consumed(x, self.__name__)) for x in captured.used_up],
                 checked,
+                narrowed(captured.region),
             )
             self._keep(given.key, variant)
             return variant
@@ -208,6 +211,7 @@ class Compiled(Inspected):
 
     def _run(self, variant: Variant, inputs: list[Any]) -> Any:
         captured = variant.captured
+        check_fits(inputs, variant.narrow)
         arrays: list[Any] = [value_of(x, n) for x, n in zip(inputs, captured.region.inputs)]
         arrays += [s.value() for s in captured.state]
         for s in captured.written:
@@ -242,7 +246,7 @@ class Compiled(Inspected):
     def _plan(self, variant: Variant, call: Call, native: NativeType) -> None:
         """Let native code do calls like this one, which went well."""
         plan, old = variant.plan, variant.plan
-        if not call.is_plain:
+        if not call.is_plain or variant.narrow:
             return
         with variant.program.claimed():
             if plan is None or not plan.current(variant, call):

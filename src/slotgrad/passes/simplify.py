@@ -103,6 +103,8 @@ def _pass_through(node: Node) -> Node | None:
 
 def _mul(node: Node) -> Node | None:
     x, y = node.inputs
+    if node.type.dtype.kind == "c":  # times 1 + 0j, the parts of infinities become nan
+        return None
     if _is(y, 1):
         return _if_same_type(node, x)
     return _if_same_type(node, y) if _is(x, 1) else None
@@ -110,6 +112,8 @@ def _mul(node: Node) -> Node | None:
 
 def _div(node: Node) -> Node | None:
     x, y = node.inputs
+    if node.type.dtype.kind == "c":
+        return None
     return _if_same_type(node, x) if _is(y, 1) else None
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..capture import Captured, State, placeholder
 from ..config import changes, nothing
-from ..dtypes import as_dtype, default_complex, default_int, float64
-from ..errors import UsageError
+from ..dtypes import as_dtype, default_complex, default_int, float64, integral
+from ..errors import DTypeError, UsageError
 from ..graph.node import NO_ATTRS, Changed, Consumed, Node, TensorType, leaf
 from ..graph.region import Region
 from ..reads import PLAIN, Read, Reads
@@ -69,6 +69,7 @@ class Variant:
     reads: Reads
     used_up: list[tuple[Tensor, Tensor]]  # tensors, and the .grad that says it was used up
     checked: int  # state of `changes.count` when the guards held
+    narrow: list[tuple[int, np.dtype]]  # numbers of Python ints that must fit a shorter dtype
     plan: Any = None  # for native code, once there is one
 
     def holds(self) -> bool:
@@ -128,7 +129,34 @@ def value_of(x: Any, node: Node) -> np.ndarray:
     """The array for an argument that `node` stands for."""
     if isinstance(x, Tensor):
         return x._value("a compiled function")
-    return np.asarray(x, node.type.dtype)
+    try:
+        return np.asarray(x, node.type.dtype)
+    except OverflowError:
+        raise _too_large(x, node.type.dtype) from None
+
+
+def narrowed(region: Region) -> list[tuple[int, np.dtype]]:
+    """The inputs that are Python ints and meet tensors of shorter dtypes, and these."""
+    number = {node: i for i, node in enumerate(region.inputs) if node.weak is int}
+    return [
+        (number[node.inputs[0]], node.type.dtype)
+        for node in region.nodes
+        if node.op is not None
+        and node.op.name == "cast_discrete"
+        and node.inputs[0] in number
+        and node.type.dtype in integral
+    ]
+
+
+def check_fits(inputs: list[Any], narrow: list[tuple[int, np.dtype]]) -> None:
+    """Refuse ints outside of the range of the dtype they are converted to, as eager code does."""
+    for number, dtype in narrow:
+        if not np.iinfo(dtype).min <= inputs[number] <= np.iinfo(dtype).max:
+            raise _too_large(inputs[number], dtype)
+
+
+def _too_large(x: Any, dtype: np.dtype) -> DTypeError:
+    return DTypeError(f"a compiled function got {x}, which does not fit {dtype}; use a wider dtype")
 
 
 def consumed(x: Tensor, function: str) -> Tensor:
