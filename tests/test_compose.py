@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import slotgrad as sg
+from slotgrad import errors
 
 X = sg.tensor(np.array([0.3, -0.7, 1.1]))
 V = sg.tensor(np.array([1.0, 2.0, -1.0]))
@@ -178,6 +179,44 @@ def test_unused_argument_has_zero_gradient():
     assert sg.grad(lambda x, y: y, argnums=0)(sg.ones(2), sg.tensor(1.0)).tolist() == [0, 0]
     assert sg.grad(lambda x: sg.tensor(1.0))(2.0).item() == 0
     assert sg.jvp(lambda x: sg.ones(2), (1.0,), (1.0,))[1].tolist() == [0, 0]
+
+
+def test_aux_goes_around_every_transformation():
+    def g(x):
+        return x**2, {"x": x + 1}
+
+    x, v = sg.tensor([1.0, 2.0]), sg.tensor([1.0, 10.0])
+    y, pullback, aux = sg.vjp(g, x, has_aux=True)
+    assert (y.tolist(), pullback(v)[0].tolist(), aux["x"].tolist()) == ([1, 4], [2, 40], [2, 3])
+    y, tangent, aux = sg.jvp(g, (x,), (v,), has_aux=True)
+    assert (y.tolist(), tangent.tolist(), aux["x"].tolist()) == ([1, 4], [2, 40], [2, 3])
+    for jac in (sg.jacrev, sg.jacfwd):
+        j, aux = jac(g, has_aux=True)(x)
+        assert (j.tolist(), aux["x"].tolist()) == ([[2, 0], [0, 4]], [2, 3])
+    for h in (sg.hessian, lambda g, has_aux: sg.compile(sg.hessian(g, has_aux=has_aux))):
+        hessian, aux = h(lambda x: ((x**3).sum(), x + 1), has_aux=True)(x)
+        assert (hessian.tolist(), aux.tolist()) == ([[6, 0], [0, 12]], [2, 3])
+        assert not aux.requires_grad
+    with pytest.raises(errors.UsageError, match="jvp: the function returned a Tensor"):
+        sg.jvp(lambda x: x, (x,), (v,), has_aux=True)
+
+
+def test_vmap_of_arguments_by_keyword_and_of_none():
+    x = sg.tensor([1.0, 2.0])
+    assert sg.vmap(lambda x, *, k: x * k["a"], in_axes=(None,))(x, k={"a": x}).shape == (2, 2)
+    assert sg.vmap(lambda: sg.ones(2), axis_size=3)().shape == (3, 2)
+    assert sg.vmap(lambda x: x, in_axes=None, axis_size=3)(x).shape == (3, 2)
+    with pytest.raises(errors.ShapeError, match="and axis_size=3"):
+        sg.vmap(lambda x: x, axis_size=3)(x)
+
+
+def test_gradients_that_do_not_exist_are_refused():
+    x = sg.tensor([1.0, 2.0])
+    for f in (lambda x: x.argmax(), lambda x: (x > 1).any()):
+        with pytest.raises(errors.GradientError, match="returned a tensor of dtype (int64|bool)"):
+            sg.grad(f)(x)
+    with pytest.raises(errors.UsageError, match=r"argnums=\(0, -2\), which names .* twice"):
+        sg.grad(lambda a, b: (a * b).sum(), argnums=(0, -2))(x, x)
 
 
 def test_has_aux():

@@ -19,7 +19,7 @@ from ..graph.node import Node, TensorType, ancestors
 from ..graph.op import Op
 from ..ops.arrange import stack
 from ..ops.declare import as_tensor, normalize_axis
-from ..ops.movement import broadcast_to, moveaxis
+from ..ops.movement import as_int, broadcast_to, moveaxis
 from ..ops.random import random_bits, random_bits_op
 from ..ops.stop import asking, items
 from ..tensor import Tensor
@@ -112,12 +112,16 @@ class Recorder:
         return x
 
 
-def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable[..., Any]:
+def vmap(
+    f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0, axis_size: int | None = None
+) -> Callable[..., Any]:
     """The function that applies `f` to every example along an axis of its arguments.
 
-    in_axes   the batch axis of each argument: an int for all, or a tuple with an int, None (the
-              same for all examples) or a tree of them for each argument
-    out_axes  where the batch axis goes in the results: an int, or a tree like the result
+    in_axes    the batch axis of each argument: an int for all, or a tuple with an int, None (the
+               same for all examples) or a tree of them for each argument; that of arguments by
+               keyword is 0
+    out_axes   where the batch axis goes in the results: an int, or a tree like the result
+    axis_size  the number of examples, where no argument tells
 
     Random operations draw different numbers for each example.  `f` cannot look at values
     (`if x > 0`): there is no single one; use sg.where.
@@ -128,11 +132,11 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     """
 
     @wraps(f)
-    def wrapped(*args: Any) -> Any:
-        axes = _axes_of(args, in_axes)
-        leaves, structure = flatten(args)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        axes = [*_axes_of(args, in_axes), *_spread(0, kwargs, len(flatten(kwargs)[0]))]
+        leaves, structure = flatten((args, kwargs))
         tensors = [as_tensor(x) if a is not None else x for x, a in zip(leaves, axes)]
-        size, axes = _batch_size(tensors, axes)
+        size, axes = _batch_size(tensors, axes, axis_size)
         recorder = Recorder()
         examples: list[Any] = []
         values: dict[Node, tuple[Tensor, bool]] = {}
@@ -144,7 +148,8 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
             examples.append(recorder.placeholder(shape, x))
             values[examples[-1].node] = moveaxis(x, axis, 0), True
         with capturing(recorder):
-            result = f(*unflatten(structure, examples))
+            args, kwargs = unflatten(structure, examples)
+            result = f(*args, **kwargs)
         outputs, out_structure = flatten(result)
         outputs = [as_tensor(y) for y in outputs]
         if modes.capture is not None:
@@ -192,13 +197,20 @@ def _spread(axes: Any, tree: Any, count: int) -> list[int | None]:
     return [a for given, child in pairs for a in _spread(given, child, len(flatten(child)[0]))]
 
 
-def _batch_size(xs: list[Any], axes: list[int | None]) -> tuple[int, list[int | None]]:
+def _batch_size(
+    xs: list[Any], axes: list[int | None], axis_size: int | None
+) -> tuple[int, list[int | None]]:
     batched = [(x, a) for x, a in zip(xs, axes) if a is not None]
-    if not batched:
-        raise UsageError("vmap: no argument has a batch axis; in_axes must name one")
     sizes = {x.shape[normalize_axis(a, x.ndim, "vmap")] for x, a in batched}
+    if axis_size is not None:
+        sizes.add(as_int(axis_size, "axis_size", "vmap", lowest=0))
+    if not sizes:
+        raise UsageError(
+            "vmap: no argument has a batch axis; in_axes must name one, or axis_size be given"
+        )
     if len(sizes) > 1:
         got = ", ".join(f"{x.shape} (axis {a})" for x, a in batched)
+        got += "" if axis_size is None else f" and axis_size={axis_size}"
         raise ShapeError(f"vmap: got batches of different sizes {got}; they must agree")
     normal = [None if a is None else normalize_axis(a, x.ndim, "vmap") for x, a in zip(xs, axes)]
     return sizes.pop(), normal

@@ -31,10 +31,13 @@ Function = Callable[..., Any]
 class Linearized:
     """A function run once: its results, and its linear part in both directions.
 
-    Differentiates with respect to the leaves of the arguments `argnums`.
+    Differentiates with respect to the leaves of the arguments `argnums`; with has_aux the first
+    result alone, the second is `aux`.
     """
 
-    def __init__(self, f: Function, args: tuple, argnums: Sequence[int], name: str) -> None:
+    def __init__(
+        self, f: Function, args: tuple, argnums: Sequence[int], name: str, has_aux: bool = False
+    ) -> None:
         self.name = name
         self.inputs, self.structure = flatten([args[i] for i in argnums])
         self.inputs = [_differentiable(x, name) for x in self.inputs]
@@ -42,8 +45,15 @@ class Linearized:
             fresh = [_fresh(x) for x in self.inputs]
             replaced = dict(zip(argnums, unflatten(self.structure, fresh)))
             result = f(*[replaced.get(i, arg) for i, arg in enumerate(args)])
+        if has_aux and not (isinstance(result, (tuple, list)) and len(result) == 2):
+            raise UsageError(
+                f"{name}: the function returned a {type(result).__name__}; with has_aux=True"
+                " expected a pair (what to differentiate, anything)"
+            )
         self.starts = [x.node for x in fresh]
-        self.result = result
+        self.aux: Any = None
+        self.result, self.aux = result if has_aux else (result, None)
+        self.has_aux = has_aux
 
     def follow(self, outputs: Any) -> None:
         """Find the part of the graph between the inputs and these outputs."""
@@ -64,6 +74,12 @@ class Linearized:
     def released(self, y: Any) -> Any:
         """A result without the tape of this transformation, unless an outer one needs it."""
         return y if self.nested or not isinstance(y, Tensor) else detach(y)
+
+    def with_aux(self, *results: Any) -> Any:
+        """What a transformation returns: its results, with aux behind them if there is one."""
+        if self.has_aux:
+            results = *results, tree_map(self.released, self.aux)
+        return results if len(results) > 1 else results[0]
 
     def pull(self, cotangents: Sequence[Any]) -> list[Tensor]:
         """Cotangents of the inputs from those of the outputs."""
@@ -117,7 +133,10 @@ def _positions(argnums: int | Sequence[int], args: tuple, name: str) -> tuple[in
                 f"{name}: got argnums={argnums} for {len(args)} positional arguments; expected"
                 + (f" 0 to {len(args) - 1}" if args else " a positional argument")
             )
-    return tuple(n % len(args) for n in numbers)
+    positions = tuple(n % len(args) for n in numbers)
+    if len(set(positions)) != len(positions):
+        raise UsageError(f"{name}: got argnums={argnums}, which names an argument twice")
+    return positions
 
 
 # -- gradients -------------------------------------------------------------------------------------
@@ -140,13 +159,13 @@ def value_and_grad(
     @wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         positions = _positions(argnums, args, "grad")
-        run = Linearized(lambda *xs: f(*xs, **kwargs), args, positions, "grad")
-        if has_aux and not (isinstance(run.result, (tuple, list)) and len(run.result) == 2):
-            raise UsageError(
-                f"grad: the function returned a {type(run.result).__name__}; with has_aux=True"
-                " expected a pair (tensor, anything)"
+        run = Linearized(lambda *xs: f(*xs, **kwargs), args, positions, "grad", has_aux)
+        y = run.result
+        if isinstance(y, Tensor) and y.dtype not in floating:
+            raise GradientError(
+                f"grad: the function returned a tensor of dtype {y.dtype}, which has no derivative;"
+                " expected a floating-point dtype"
             )
-        y, aux = run.result if has_aux else (run.result, None)
         if not isinstance(y, Tensor) or y.size != 1:
             got = f"shape {y.shape}" if isinstance(y, Tensor) else type(y).__name__
             raise GradientError(
@@ -155,9 +174,8 @@ def value_and_grad(
             )
         run.follow(y)
         gradients = unflatten(run.structure, run.pull([constant(np.ones(y.shape, y.dtype))]))
-        value = run.released(y)
         picked = gradients[0] if isinstance(argnums, int) else tuple(gradients)
-        return ((value, tree_map(run.released, aux)) if has_aux else value), picked
+        return run.with_aux(run.released(y)), picked
 
     return wrapped
 
@@ -198,15 +216,17 @@ def _like(tree: Any, structure: Structure, models: Sequence[Tensor], name: str) 
     return found
 
 
-def vjp(f: Function, *xs: Any) -> tuple[Any, Function]:
+def vjp(f: Function, *xs: Any, has_aux: bool = False) -> tuple[Any, ...]:
     """(f(*xs), pullback): the pullback maps a cotangent of the result to one for each of xs.
+
+    With has_aux `f` returns a pair (result, anything), and vjp (result, pullback, anything).
 
     >>> import slotgrad as sg
     >>> y, pullback = sg.vjp(lambda x: x * x, sg.tensor([1.0, 2.0]))
     >>> pullback([1.0, 10.0])
     (tensor([ 2., 40.]),)
     """
-    run = Linearized(f, xs, range(len(xs)), "vjp")
+    run = Linearized(f, xs, range(len(xs)), "vjp", has_aux)
     run.follow(run.result)
 
     def pullback(cotangent: Any) -> tuple:
@@ -215,23 +235,26 @@ def vjp(f: Function, *xs: Any) -> tuple[Any, Function]:
         gs = _like(cotangent, run.out_structure, run.outputs, "vjp")
         return tuple(unflatten(run.structure, run.pull(gs)))
 
-    return tree_map(run.released, run.result), pullback
+    return run.with_aux(tree_map(run.released, run.result), pullback)
 
 
-def jvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> tuple[Any, Any]:
+def jvp(
+    f: Function, xs: Sequence[Any], vs: Sequence[Any], has_aux: bool = False
+) -> tuple[Any, ...]:
     """(f(*xs), derivative of f at xs in the direction vs), in one forward sweep.
 
-    xs and vs are tuples or lists of equal structure, one entry for each argument.
+    xs and vs are tuples or lists of equal structure, one entry for each argument.  With has_aux
+    `f` returns a pair (result, anything), and jvp (result, derivative, anything).
 
     >>> import slotgrad as sg
     >>> sg.jvp(sg.sin, (0.0,), (2.0,))
     (tensor(0.), tensor(2.))
     """
-    run = Linearized(f, tuple(xs), range(len(xs)), "jvp")
+    run = Linearized(f, tuple(xs), range(len(xs)), "jvp", has_aux)
     run.follow(run.result)
     tangents = _like(list(vs), run.structure, run.inputs, "jvp")
     out = unflatten(run.out_structure, run.push(tangents))
-    return tree_map(run.released, run.result), out
+    return run.with_aux(tree_map(run.released, run.result), out)
 
 
 def hvp(f: Function, xs: Sequence[Any], vs: Sequence[Any]) -> Any:
@@ -255,11 +278,12 @@ def _basis(x: Tensor) -> Tensor:
     return constant(np.eye(x.size, dtype=x.dtype).reshape((x.size, *x.shape)))
 
 
-def jacrev(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+def jacrev(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
     """The function that returns the Jacobian of `f`, one backward sweep for each output element.
 
     The result has the structure of f's result, each leaf replaced by the structure of the
-    argument, each of those by a tensor of shape (*output, *input).
+    argument, each of those by a tensor of shape (*output, *input).  With has_aux `f` returns a
+    pair (what to differentiate, anything), and the function returned (Jacobian, anything).
 
     >>> import slotgrad as sg
     >>> sg.jacrev(lambda x: x * x)(sg.tensor([1.0, 2.0]))
@@ -270,7 +294,7 @@ def jacrev(f: Function, argnums: int | Sequence[int] = 0) -> Function:
     @wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         positions = _positions(argnums, args, "jacrev")
-        run = Linearized(lambda *xs: f(*xs, **kwargs), args, positions, "jacrev")
+        run = Linearized(lambda *xs: f(*xs, **kwargs), args, positions, "jacrev", has_aux)
         run.follow(run.result)
         zeros = [_zeros(y) for y in run.outputs]
 
@@ -283,21 +307,22 @@ def jacrev(f: Function, argnums: int | Sequence[int] = 0) -> Function:
             tree = unflatten(run.structure, blocks)
             return tree[0] if isinstance(argnums, int) else tuple(tree)
 
-        return unflatten(run.out_structure, [rows(i, y) for i, y in enumerate(run.outputs)])
+        blocks = [rows(i, y) for i, y in enumerate(run.outputs)]
+        return run.with_aux(unflatten(run.out_structure, blocks))
 
     return wrapped
 
 
-def jacfwd(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+def jacfwd(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
     """The function that returns the Jacobian of `f`, one forward sweep for each input element.
 
-    The result is laid out as that of `jacrev`.
+    The result is laid out as that of `jacrev`, and has_aux means the same.
     """
 
     @wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         positions = _positions(argnums, args, "jacfwd")
-        run = Linearized(lambda *xs: f(*xs, **kwargs), args, positions, "jacfwd")
+        run = Linearized(lambda *xs: f(*xs, **kwargs), args, positions, "jacfwd", has_aux)
         run.follow(run.result)
         zeros = [_zeros(x) for x in run.inputs]
         columns = []  # for each input, one block for each output
@@ -318,17 +343,20 @@ def jacfwd(f: Function, argnums: int | Sequence[int] = 0) -> Function:
             tree = unflatten(run.structure, [column[number] for column in columns])
             return tree[0] if isinstance(argnums, int) else tuple(tree)
 
-        return unflatten(run.out_structure, [block(i) for i in range(len(run.outputs))])
+        blocks = [block(i) for i in range(len(run.outputs))]
+        return run.with_aux(unflatten(run.out_structure, blocks))
 
     return wrapped
 
 
-def hessian(f: Function, argnums: int | Sequence[int] = 0) -> Function:
+def hessian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
     """The function that returns the matrix of second derivatives: forward over reverse.
+
+    With has_aux `f` returns a pair (tensor, anything), and the function (Hessian, anything).
 
     >>> import slotgrad as sg
     >>> sg.hessian(lambda x: x[0] * x[1] ** 2)(sg.tensor([1.0, 3.0]))
     tensor([[0., 6.],
             [6., 2.]])
     """
-    return jacfwd(jacrev(f, argnums), argnums)
+    return jacfwd(jacrev(f, argnums, has_aux), argnums, has_aux)
