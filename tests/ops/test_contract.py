@@ -55,7 +55,7 @@ def test_matmul_dtypes(dtype):
     a = sg.tensor(np.arange(6).reshape(2, 3), dtype=dtype)
     found = a @ a.T
     assert found.dtype == a.dtype
-    assert found.astype("float64").tolist() == [[5, 14], [14, 50]]
+    assert found.astype("complex128").tolist() == [[5, 14], [14, 50]]
 
 
 def test_half_precision_multiplies_in_single():
@@ -186,3 +186,10 @@ def test_random_einsums_agree_with_numpy(data):
     subscripts = ",".join(terms)
     for spelled in (subscripts, f"{subscripts}->{output}"):
         close(sg.einsum(spelled, *operands), np.einsum(spelled, *operands), 1e-10)
+
+
+def test_vecdot_conjugates_the_first_and_keeps_integers():
+    z = np.array([1 + 2j, -0.5j, 3])
+    assert sg.vecdot(z, z * 1j).item() == np.vecdot(z, z * 1j)
+    found = sg.vecdot(np.array([100, 3], np.int8), np.array([2, 1], np.int8))
+    assert found.dtype == sg.int8 and found.item() == 203 - 256

@@ -127,3 +127,12 @@ def test_complex_infinities_times_one():
 def test_results_without_elements():
     z = sg.tensor(np.zeros((0, 3), np.complex64))
     assert sg.compile(lambda z: sg.prod(z, axis=1))(z).shape == (0,)
+
+
+def test_derivatives_of_powers_where_the_base_or_exponent_is_zero():
+    def hessian(x, y):
+        return sg.hessian(lambda p: p[0] ** p[1])(sg.tensor(np.array([x, y]))).tolist()
+
+    assert hessian(0.0, 2.0) == [[2, 0], [0, 0]] and hessian(0.0, 3.0) == [[0, 0], [0, 0]]
+    assert hessian(2.0, 0.0) == [[0, 0.5], [0.5, np.log(2) ** 2]]
+    assert hessian(1.0, 0.0) == [[0, 1], [1, 0]]

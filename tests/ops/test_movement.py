@@ -225,3 +225,19 @@ def test_reshape_and_astype_say_whether_memory_is_shared():
     y = x.astype(x.dtype)
     y += 1
     assert x[0].tolist() == [0, 1, 2] and x.astype(x.dtype, copy=False) is x
+
+
+def test_each_element_can_have_a_number_of_repeats():
+    x = np.arange(6.0).reshape(3, 2)
+    for repeats in ([0, 2, 1], np.array([1, 1, 3])):
+        expected = np.repeat(x, repeats, axis=0)
+        for way in (repeats, sg.tensor(repeats)):
+            np.testing.assert_array_equal(sg.repeat(x, way, axis=0).numpy(), expected)
+    assert sg.repeat(x, [1] * 6).shape == (6,) and sg.repeat(sg.zeros(0), []).shape == (0,)
+    g = sg.grad(lambda x: sg.repeat(x, [0, 2, 1], axis=0).sum())(sg.tensor(x))
+    assert g.tolist() == [[0, 0], [2, 2], [1, 1]]
+    for wrong in ([1, 2], [1, 1, -1], [0.5, 1, 1]):
+        with pytest.raises(errors.ShapeError, match="for 3 elements"):
+            sg.repeat(x, wrong, axis=0)
+    with pytest.raises(errors.CaptureError, match=r"repeat\(\), whose result has no shape"):
+        sg.compile(lambda n: sg.repeat(x, n, axis=0))(sg.tensor([1, 2, 3]))

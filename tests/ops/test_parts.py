@@ -28,6 +28,21 @@ def test_attributes_and_numpy_functions():
     np.testing.assert_array_equal(np.conj(z).numpy(), z.conj().numpy())
 
 
+def test_sign_and_round_of_complex_numbers():
+    z = np.array([3 - 4j, 0, 2j, -1.5 + 2.5j])
+    np.testing.assert_allclose(sg.sign(z).numpy(), np.sign(z), rtol=1e-15)
+    np.testing.assert_array_equal(sg.round(z).numpy(), np.round(z))
+
+
+def test_no_part_is_lost_by_a_cast():
+    z = sg.tensor([2j, 0])
+    assert z.astype(bool).tolist() == [True, False]
+    assert z.astype(sg.complex128).dtype == sg.complex128
+    for dtype in ("float32", "int64"):
+        with pytest.raises(errors.DTypeError, match=f"complex64 to {dtype}; take a part first"):
+            z.astype(dtype)
+
+
 def through_complex(x, y):
     z = x.astype(sg.complex128) * (1 + 2j) + y * 1j
     w = sg.exp(z * 0.3) * sg.conj(z) / (z - 4)
@@ -38,6 +53,8 @@ def test_derivatives_of_real_functions():
     x, y = np.array([0.3, -0.7]), np.array([1.1, 0.4])
     sg.check_grads(through_complex, (x, y), order=2)
     f = sg.grad(lambda x: through_complex(x, sg.tensor(y)).sum())
+    each = sg.vmap(f)(sg.tensor(np.stack([x, x + 1])))
+    np.testing.assert_allclose(each[0].numpy(), f(sg.tensor(x)).numpy(), rtol=1e-12)
     np.testing.assert_allclose(sg.compile(f)(x).numpy(), f(sg.tensor(x)).numpy(), rtol=1e-12)
 
 

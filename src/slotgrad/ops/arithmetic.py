@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import as_dtype, bool_, inexact
+from ..dtypes import as_dtype, bool_, floating, inexact, integral
 from ..errors import DTypeError, OptionError
 from ..graph.apply import apply
 from ..namespace import check_device
@@ -62,12 +62,12 @@ neg = elementwise(
 
 
 def _pow_partials(x: Tensor, y: Tensor, *, out: Tensor) -> tuple:
-    def by_base(g: Tensor) -> Tensor:  # y = 0 would give 0 * inf at x = 0
-        return g * where(y == 0, 0.0, y * pow(x, where(y == 0, 1.0, y - 1)))
+    def by_base(g: Tensor) -> Tensor:  # at x = y = 0 that would be 0 * inf
+        base = where(y == 0, where(x == 0, 1.0, x), x)
+        return g * (y * pow(base, y - 1))
 
     def by_exponent(g: Tensor) -> Tensor:  # 0 ** y is constant for y > 0
-        safe = where(x == 0, 1.0, x).log()
-        return g * where((x == 0) & (y >= 0), 0.0, out * where(x == 0, -np.inf, safe))
+        return g * where((x == 0) & (y < 0), -np.inf, out * where(x == 0, 1.0, x).log())
 
     return by_base, by_exponent
 
@@ -284,12 +284,12 @@ class _Cast:
 
     def value(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
         with np.errstate(all="ignore"):
-            if x.dtype.kind == "c" and dtype.kind != "c":
+            if x.dtype.kind == "c" and dtype in floating:
                 x = x.real
             return x.astype(dtype)
 
     def batch(batched: tuple, x: Tensor, dtype: np.dtype) -> Tensor:
-        return x.astype(dtype)
+        return _converted(x, dtype)
 
     def kernel(k: Any, x: Any, dtype: np.dtype) -> Any:
         return k.cast(x, dtype)
@@ -303,7 +303,7 @@ class _cast(_Cast):
     samples = [([(3, 2)], {"dtype": np.dtype("float64")})]
 
     def vjp(g: Tensor, out: Tensor, x: Tensor, dtype: np.dtype) -> tuple:
-        return (lambda: g.astype(x.dtype),)
+        return (lambda: _converted(g, x.dtype),)
 
 
 @structured("cast_discrete", accepts="any", family="elementwise")
@@ -313,14 +313,24 @@ class _cast_discrete(_Cast):
     samples = [([(3, 2)], {"dtype": np.dtype("int32")})]
 
 
+def _converted(x: Tensor, dtype: np.dtype) -> Tensor:
+    return apply(_cast if dtype in inexact else _cast_discrete, (x,), {"dtype": dtype})
+
+
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
     """A copy of `x` with another dtype; with copy=False `x` itself if it has that already.
 
-    Floats are truncated towards zero on the way to integers.
+    Floats are truncated towards zero on the way to integers.  Complex numbers become complex or
+    booleans only.
     """
     check_device(device, "astype")
     x = as_tensor(x)
     dtype = as_dtype(dtype)
     if x.dtype == dtype:
         return x.clone() if copy else x
-    return apply(_cast if dtype in inexact else _cast_discrete, (x,), {"dtype": dtype})
+    if x.dtype.kind == "c" and dtype in floating | integral:
+        raise DTypeError(
+            f"astype: cannot convert {x.dtype} to {dtype}; take a part first, with sg.real, sg.imag"
+            " or sg.abs"
+        )
+    return _converted(x, dtype)

@@ -144,16 +144,37 @@ def tile(x: Any, repetitions: Shape, /) -> Tensor:
     return reshape(grown, tuple(c * n for c, n in zip(counts, sizes)))
 
 
-def repeat(x: Any, repeats: int, /, axis: int | None = None) -> Tensor:
-    """Each element `repeats` times along an axis; None: of the flattened tensor."""
+def repeat(x: Any, repeats: Any, /, axis: int | None = None) -> Tensor:
+    """Each element `repeats` times along an axis; None: of the flattened tensor.
+
+    repeats    an int, or one for each element of the axis; these cannot be looked at while a
+               function is captured, since the result has no shape before
+
+    >>> import slotgrad as sg
+    >>> sg.repeat(sg.arange(3), 2), sg.repeat(sg.arange(3), [0, 1, 2])
+    (tensor([0, 0, 1, 1, 2, 2]), tensor([1, 2, 2]))
+    """
     x = as_tensor(x)
-    repeats = as_int(repeats, "repeats", "repeat", lowest=0)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     axis = normalize_axis(axis, x.ndim, "repeat")
+    if isinstance(repeats, (list, tuple)) or getattr(repeats, "ndim", 0):
+        return x.take(_repeated(repeats, x.shape[axis]), axis=axis)
+    repeats = as_int(repeats, "repeats", "repeat", lowest=0)
     inner = expand_dims(x, axis + 1)
     grown = broadcast_to(inner, (*x.shape[: axis + 1], repeats, *x.shape[axis + 1 :]))
     return reshape(grown, (*x.shape[:axis], x.shape[axis] * repeats, *x.shape[axis + 1 :]))
+
+
+def _repeated(repeats: Any, size: int) -> Tensor:
+    """The number of each element as often as it is repeated."""
+    counts = as_tensor(repeats)._value("repeat(), whose result has no shape yet,")
+    if counts.shape != (size,) or (size and counts.dtype.kind not in "iu") or (counts < 0).any():
+        raise ShapeError(
+            f"repeat: got repeats={repeats!r} for {size} elements; expected an int >= 0, or one for"
+            " each"
+        )
+    return constant(np.repeat(np.arange(size), counts.astype(np.int64)))
 
 
 _PAD_MODES = ("constant", "edge", "reflect", "symmetric", "wrap")

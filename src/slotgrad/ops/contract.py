@@ -1,4 +1,4 @@
-"""Matrix products and what is made of them.  May import the floor, declare and movement."""
+"""Matrix products and what is made of them.  May import the floor, declare, movement, parts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import default_float, floating
+from ..dtypes import default_float, floating, integral
 from ..errors import OptionError, ShapeError
 from ..graph.apply import apply
 from ..tensor import Tensor
@@ -23,6 +23,7 @@ from .declare import (
     unbroadcast,
 )
 from .movement import as_int
+from .parts import conj
 
 
 @structured("matmul")
@@ -113,14 +114,18 @@ def dot(a: Any, b: Any, /) -> Tensor:
 
 
 def vecdot(a: Any, b: Any, /, axis: int = -1) -> Tensor:
-    """The sum of a * b over an axis of both, of equal size; the other axes broadcast."""
+    """The sum of conj(a) * b over an axis of both, of equal size; the other axes broadcast.
+
+    Integers keep their dtype, as in matmul.
+    """
     a, b = promote(a, b, op="vecdot")
     of_a, of_b = (normalize_axis(axis, x.ndim, "vecdot") for x in (a, b))
     if a.shape[of_a] != b.shape[of_b]:
         raise ShapeError(
             f"vecdot: got shapes {a.shape} and {b.shape}; expected equal sizes along axis {axis}"
         )
-    return (a.moveaxis(of_a, -1) * b.moveaxis(of_b, -1)).sum(axis=-1)
+    products = conj(a.moveaxis(of_a, -1)) * b.moveaxis(of_b, -1)
+    return products.sum(axis=-1, dtype=a.dtype if a.dtype in integral else None)
 
 
 def outer(a: Any, b: Any, /) -> Tensor:

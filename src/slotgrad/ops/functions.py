@@ -18,7 +18,7 @@ from ..tensor import Tensor
 from . import special
 from .arithmetic import logaddexp, pow, unit, where
 from .declare import as_tensor, elementwise, number, promote, quiet, uniform
-from .parts import conj, real
+from .parts import conj, imag, real
 from .reference import evaluate
 
 
@@ -41,15 +41,21 @@ abs = elementwise(
     doc="|x|; the derivative at 0 is 0.",
 )
 
-sign = elementwise(
+_sign = elementwise(
     "sign",
     value=np.sign,
     partials=lambda x: (0,),
     kernel=lambda k, x: k.sign(x),
     samples=uniform(0.2, 2),
     accepts="real",
-    doc="-1, 0 or 1; nan for nan.  The derivative is 0.",
 )
+
+
+def sign(x: Any, /) -> Tensor:
+    """-1, 0 or 1, nan for nan; the derivative is 0.  Of complex numbers x / |x|, or 0."""
+    x = as_tensor(x)
+    return unit(x, abs(x)) if x.dtype.kind == "c" else _sign(x)
+
 
 sqrt = elementwise(
     "sqrt",
@@ -320,15 +326,23 @@ floor = elementwise(
     doc="The largest integer <= x, in the dtype of x.  The derivative is 0.",
 )
 
-round = elementwise(
+_round = elementwise(
     "round",
     value=np.round,
     partials=lambda x: (0,),
     kernel=lambda k, x: k.round(x),
     samples=uniform(0.1, 0.4),
     accepts="real",
-    doc="The nearest integer, halves to even, in the dtype of x.  The derivative is 0.",
 )
+
+
+def round(x: Any, /) -> Tensor:
+    """The nearest integer, halves to even, in the dtype of x.  The derivative is 0.
+
+    Complex numbers are rounded part by part.
+    """
+    x = as_tensor(x)
+    return _round(real(x)) + _round(imag(x)) * 1j if x.dtype.kind == "c" else _round(x)
 
 
 def ceil(x: Any, /) -> Tensor:
