@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import math
+import pickle
 import random
 import threading
 
@@ -271,6 +273,20 @@ def test_threads_record_on_tapes_of_their_own():
     for t in threads:
         t.join()
     assert found == {0: True, 1: True}
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_learn_by_themselves(copied):
+    random.seed(1)
+    model = nn.MLP(2, [3, 1])
+    loss = model([1.0, 2.0]) ** 2
+    loss.backward()
+    other, number = copied((model, loss))
+    assert (number.data, number.grad, number._op) == (loss.data, 1.0, "")
+    for x, y in zip(model.parameters(), other.parameters(), strict=True):
+        assert (x.data, x.grad) == (y.data, y.grad)
+        y.data -= 1e-3 * y.grad
+    assert (model([1.0, 2.0]) ** 2).data == loss.data > (other([1.0, 2.0]) ** 2).data
 
 
 def test_what_is_refused():

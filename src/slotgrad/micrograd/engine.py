@@ -161,6 +161,10 @@ class Value(Recorded):
         else:
             self._home().backward(self.slot)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Copies have the number, the gradient and the label, and are made by no operation."""
+        return Value, (self.data, (), "", self.label), (None, {"grad": self.grad})
+
     # -- to be seen ----------------------------------------------------------------------------
 
     @property
