@@ -91,8 +91,23 @@ def test_abandoned_temporary_files_go(tmp_path):
     (tmp_path / "x.unfinished").write_bytes(b"")
     os.utime(tmp_path / "x.unfinished", (0, 0))
     (tmp_path / "y.unfinished").write_bytes(b"")  # perhaps being written
-    Cache(tmp_path).store("a", b"code")
+    Cache(tmp_path, limit=1000).store("a", bytes(100))
     assert names(tmp_path) == ["a.object", "y.unfinished"]
+
+
+def test_a_full_directory_is_rarely_looked_at(tmp_path, monkeypatch):
+    looks = []
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda directory: looks.append(directory) or scan(directory))
+    for i in range(400):  # 50 bytes on disk each, of which 200 entries fit
+        Cache(tmp_path, limit=10_000).store(f"{i}", bytes(18))
+    assert 5 <= len(looks) <= 80  # 32 on average
+    looks.clear()
+    cache = Cache(tmp_path, limit=10_000)
+    for i in range(400, 800):
+        cache.store(f"{i}", bytes(18))
+    assert 25 <= len(looks) <= 40
+    assert cache.info().size <= 10_000 + 10_000 // 16
 
 
 def test_no_directory_means_no_cache(tmp_path):

@@ -56,14 +56,23 @@ class CacheInfo:
 
 
 class Cache:
-    """A directory of objects, at most `limit` bytes; the one not used for longest goes first."""
+    """A directory of objects, `limit` bytes at most, or 1/16 more for each process that is writing.
+
+    The object that was not used for longest goes first.
+    """
 
     def __init__(self, directory: Path | None, limit: int = DEFAULT_LIMIT) -> None:
         self.directory = directory
         self.limit = limit
-        # Looking at every file at every store would cost more than the store: bytes that may
-        # still be written before the next look, none before the first.
-        self._unwatched = 0
+        # Looking at every file at every store would cost more than the store: bytes that may still
+        # be written before the next look.  By chance in the beginning: many processes that write
+        # little together look as often as one that writes much.
+        self._unwatched = int.from_bytes(os.urandom(8), "little") % (self._share + 1)
+
+    @property
+    def _share(self) -> int:
+        """What a look leaves free, and how much a process then writes before the next one."""
+        return self.limit // 16
 
     def load(self, key: str) -> bytes | None:
         """The object stored under a key; None if there is none, or not as it was stored."""
@@ -87,6 +96,7 @@ class Cache:
         """Keep an object under a key, if the disk lets us."""
         if self.directory is None or len(data) > self.limit:
             return
+        content = hashlib.sha256(data).digest() + data
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(
@@ -94,7 +104,7 @@ class Cache:
             ) as file:
                 path = Path(file.name)
                 try:
-                    file.write(hashlib.sha256(data).digest() + data)
+                    file.write(content)
                     file.close()  # Windows does not rename an open file
                     os.replace(path, self.directory / (key + _SUFFIX))
                 except BaseException:  # Ctrl-C too: leave nothing behind
@@ -103,7 +113,7 @@ class Cache:
                     raise
         except OSError:
             return
-        self._unwatched -= len(data)
+        self._unwatched -= len(content)
         if self._unwatched < 0:
             self._evict()
 
@@ -111,7 +121,6 @@ class Cache:
         """Remove every entry."""
         for _, _, path in self._entries():
             _remove(path)
-        self._unwatched = 0
 
     def info(self) -> CacheInfo:
         """How much there is."""
@@ -140,12 +149,11 @@ class Cache:
         entries = self._entries()
         total = sum(size for _, size, _ in entries)
         for _, size, path in entries:
-            if total <= self.limit:
+            if total <= self.limit - self._share:
                 break
             _remove(path)
             total -= size
-        # With several processes the limit may be exceeded by a sixteenth each, until they look.
-        self._unwatched = min(self.limit - total, self.limit // 16)
+        self._unwatched = self._share
 
 
 def _remove(path: Path) -> None:
