@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import slotgrad as sg
+from slotgrad.kernel.form import calls
 from slotgrad.runtime.host import Host
 from slotgrad.runtime.llvm import assembly
 from slotgrad.targets.llvm import Writer
@@ -31,8 +32,8 @@ def listings() -> dict[str, str]:
     """The texts of the blocks, by name."""
     f = sg.compile(example)
     f(np.ones((3, 20), np.float32), np.ones(20, np.float32))
-    kernels = f._inspected().program.kernels
-    text = Writer(kernels, HASWELL, 1).program()
+    made, _ = calls(f._inspected().program.kernels.statements)
+    text = Writer(made, HASWELL, 1).program()
     return {
         "slots": f.code,
         "kernels": f.kernels,
@@ -43,7 +44,8 @@ def listings() -> dict[str, str]:
 
 def readable(assembly: str) -> str:
     """The instructions and labels of the kernel, without directives."""
-    body = assembly[assembly.index("kernel0:") :].partition(".Lfunc_end")[0]
+    body = re.sub(r"(?s).*?^kernel0\.\w+:", "kernel0:", assembly, count=1, flags=re.MULTILINE)
+    body = body.partition(".Lfunc_end")[0]
     lines = [line.split("#")[0].rstrip().replace("\t", "    ") for line in body.splitlines()]
     return "\n".join(x for x in lines if x and not re.match(r"\s+\.", x))
 

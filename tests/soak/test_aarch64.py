@@ -15,6 +15,7 @@ from slotgrad.capture import capture, placeholder
 from slotgrad.graph.apply import apply
 from slotgrad.graph.node import TensorType
 from slotgrad.kernel.build import build
+from slotgrad.kernel.form import calls
 from slotgrad.kernel.memory import plan_memory
 from slotgrad.ops.declare import ACCEPTS, RECORDS
 from slotgrad.passes.pipeline import optimize
@@ -22,7 +23,7 @@ from slotgrad.runtime.host import Host
 from slotgrad.runtime.llvm import assembly
 from slotgrad.targets.llvm import Writer
 from slotgrad.targets.numpy import Program as Reference
-from slotgrad.targets.table import BUFFERS
+from slotgrad.targets.table import BUFFERS, OPERANDS, RUN
 
 GCC, QEMU = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 ARM = Host("cortex-a72", has_fma=True, has_half=True, triple="aarch64-unknown-linux-gnu")
@@ -33,33 +34,54 @@ pytestmark = pytest.mark.skipif(
     reason="needs Debian's packages qemu-user and gcc-aarch64-linux-gnu",
 )
 
-# Reads the table's buffers, each with its size, place in the arena or content, runs the program,
-# and writes all buffers.
+# Reads the table's buffers, each with its size, place in the arena or content, and the calls, each
+# with the numbers of its kernel and operands, entries and bytes; runs them, and writes all buffers.
 MAIN = """
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-int32_t run(void **table) __asm__("SYMBOL");
+int32_t run(void *first) __asm__("run.KEY");
+DECLARATIONS
+static int32_t (*kernels[])(void *) = {KERNELS};
 static void *memory(size_t size) { return aligned_alloc(64, (size + 127) / 64 * 64); }
 int main(void) {
-    int64_t head[3], buffer[3];
-    fread(head, 8, 3, stdin);
-    void *table[3 + head[0]];
+    int64_t head[4], buffer[3], call[2];
+    fread(head, 8, 4, stdin);
+    void **table = calloc(8, BUFFERS + head[0]);
     char *arena = memory(head[1]);
     table[0] = memory(head[2]);
-    table[2] = memory(8);
     int64_t sizes[head[0]];
     for (int i = 0; i < head[0]; i++) {
         fread(buffer, 8, 3, stdin);
         sizes[i] = buffer[0];
-        table[3 + i] = buffer[1] < 0 ? memory(buffer[0]) : arena + buffer[1];
-        if (buffer[2]) fread(table[3 + i], 1, buffer[0], stdin);
+        table[BUFFERS + i] = buffer[1] < 0 ? memory(buffer[0]) : arena + buffer[1];
+        if (buffer[2]) fread(table[BUFFERS + i], 1, buffer[0], stdin);
     }
-    if (run(table)) return 1;
-    for (int i = 0; i < head[0]; i++) fwrite(table[3 + i], 1, sizes[i], stdout);
+    void **first = 0, ***next = &first;
+    for (int i = 0; i < head[3]; i++) {
+        fread(call, 8, 2, stdin);
+        void **words = *next = calloc(8, OPERANDS + 2 * call[1]);
+        words[0] = kernels[call[0]], words[2] = table, words[3] = (void *)(int64_t)i;
+        next = (void ***)&words[1];
+        fread(words + OPERANDS, 8, 2 * call[1], stdin);
+        for (int j = 0; j < call[1]; j++)
+            words[OPERANDS + 2 * j] = table + BUFFERS + (int64_t)words[OPERANDS + 2 * j];
+    }
+    if (run(first)) return 1;
+    for (int i = 0; i < head[0]; i++) fwrite(table[BUFFERS + i], 1, sizes[i], stdout);
     return 0;
 }
 """
+
+
+def main(code, count):
+    """The text of the main program for so many kernels."""
+    key = re.search(r"^run\.(\w+):", code, re.MULTILINE)[1]
+    names = [f"kernel{i}" for i in range(count)]
+    text = "\n".join(f'int32_t {n}(void *call) __asm__("{n}.{key}");' for n in names)
+    filled = MAIN.replace("KEY", key).replace("DECLARATIONS", text)
+    filled = filled.replace("KERNELS", ", ".join(names))
+    return filled.replace("BUFFERS", str(BUFFERS)).replace("OPERANDS", str(OPERANDS))
 
 
 def same(f, arrays, folder):
@@ -67,20 +89,23 @@ def same(f, arrays, folder):
     inputs = [placeholder(TensorType(a.shape, a.dtype)) for a in arrays]
     region = optimize(capture(lambda: f(*inputs), inputs, list).region)
     kernels = plan_memory(build(region, {}))
-    writer = Writer(kernels, ARM, 1)
-    code = assembly(writer.program(), ARM)
-    symbol = re.search(r"^(run\.\w+):", code, re.MULTILINE)
-    assert symbol and BUFFERS == 3
+    made, _ = calls(kernels.statements)
+    writer = Writer(made, ARM, 1)
+    code = assembly(writer.program() + RUN, ARM)
     (folder / "program.s").write_text(code)
-    (folder / "main.c").write_text(MAIN.replace("SYMBOL", symbol[1]))
+    (folder / "main.c").write_text(main(code, len(writer.calls)))
     sources = [folder / "main.c", folder / "program.s"]
     subprocess.run([GCC, "-O1", "-w", "-static", *sources, "-lm", "-o", folder / "a"], check=True)
     buffers = kernels.buffers
-    given = struct.pack("3q", len(buffers), kernels.arena_bytes, writer.scratch)
+    given = struct.pack("4q", len(buffers), kernels.arena_bytes, writer.scratch, len(made))
     for b in buffers:
         value = arrays[b.index] if b.role == "input" else b.value
         given += struct.pack("3q", b.bytes, b.offset, value is not None)
         given += b"" if value is None else np.ascontiguousarray(value).tobytes()
+    for call in made:
+        given += struct.pack("2q", call.kernel, len(call.operands))
+        for b, first in call.operands.items():
+            given += struct.pack("2q", buffers.index(b), first * b.dtype.itemsize)
     found = subprocess.run([QEMU, folder / "a"], input=given, capture_output=True, check=True)
     starts = dict(zip(buffers, np.cumsum([0, *(b.bytes for b in buffers)])))
     for view, expected in zip(kernels.outputs, Reference(region)(arrays)):

@@ -32,6 +32,7 @@ from slotgrad.runtime.host import host
 from slotgrad.runtime.llvm import compile_text
 from slotgrad.targets.indexed import buffers, write
 from slotgrad.targets.lanes import Module
+from slotgrad.targets.nest import pointers
 
 REAL = sorted(integral | floating | {bool_}, key=str)
 HOSTS = {
@@ -128,22 +129,23 @@ class Build:
             if buffer not in self.memory and buffer.alias is None:
                 self.memory[buffer] = self.allocate(buffer.bytes).view(buffer.dtype)
         module, number = Module(self.host), {b: i for i, b in enumerate(self.buffers)}
+        at = pointers(dict.fromkeys(self.buffers, 0))
         lines = []
         for i, s in enumerate(self.statements):
-            module.define(f"k{i}", lambda i=i, s=s: write(s, f"k{i}", module, number))
+            module.define(f"k{i}", lambda i=i, s=s: write(s, f"k{i}", module, at))
             for b in buffers(s):
                 lines.append(f"%a{i}.{number[b]} = getelementptr ptr, ptr %t, i64 {number[b]}")
                 lines.append(f"%p{i}.{number[b]} = load ptr, ptr %a{i}.{number[b]}")
-            pointers = ", ".join(f"ptr %p{i}.{number[b]}" for b in buffers(s))
+            arguments = ", ".join(f"ptr %p{i}.{number[b]}" for b in buffers(s))
             if s.fails:
                 lines += [
-                    f"%s{i} = call i32 @k{i}({pointers})",
+                    f"%s{i} = call i32 @k{i}({arguments})",
                     f"%f{i} = icmp ne i32 %s{i}, 0",
                     f"br i1 %f{i}, label %failed{i}, label %next{i}\nfailed{i}:",
                     f"ret i32 {i + 1}\nnext{i}:",
                 ]
             else:
-                lines.append(f"call void @k{i}({pointers})")
+                lines.append(f"call void @k{i}({arguments})")
         body = "\n".join([*lines, "ret i32 0"])
         module.define("run", lambda: f"define i32 @run(ptr %t) {{\n{body}\n}}\n")
         library = compile_text(module.text)

@@ -242,4 +242,4 @@ def test_text_and_kernels_can_be_read():
     f = sg.compile(lambda x, y: sg.tanh(x @ y) * 2)
     f(rand(4, 5), rand(5, 6))
     assert f.kernels.splitlines() == ["product (4, 5) @ (5, 6)", "loop (4, 6): tanh mul"]
-    assert "define i32 @run(ptr %table)" in f.llvm
+    assert "define i32 @kernel1(ptr %call)" in f.llvm

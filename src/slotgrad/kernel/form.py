@@ -1,15 +1,17 @@
 """form: a statement as plain text, which tells what its code depends on.
 
 Statements of one form are computed by the same code, given other addresses: buffers and nodes are
-numbered in the order in which the statement names them.  What runs in Python has no code.  May
-import the floor and the rest of kernel.
+numbered in the order in which the statement names them, and places in a buffer are counted from the
+first one that the statement touches.  What runs in Python has no code.  May import the floor and
+the rest of kernel.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,16 +27,64 @@ class Unknown(Exception):
     """Nothing tells what the code depends on."""
 
 
-def form(statement: Statement) -> tuple[str, list[Buffer]]:
-    """The form of a statement, and the buffers by number; raises Unknown where there is none."""
-    made = _Form()
-    return repr(made.of(statement)), list(made.buffers)
+# Buffers, and the first element of each that a statement may begin with.
+Operands = dict[Buffer, int]
+
+
+class Call(NamedTuple):
+    """A statement, and what computes it.
+
+    kernel    number of the kernel
+    operands  what the kernel is given
+    """
+
+    statement: Statement
+    kernel: int
+    operands: Operands
+
+
+def calls(statements: Iterable[Statement]) -> tuple[list[Call], list[str] | None]:
+    """The calls of a program, and the forms of its kernels, of which no two are equal.
+
+    None where a statement has no form, and a kernel of its own.
+    """
+    made: list[Call] = []
+    numbers: dict[Any, int] = {}
+    known = True
+    for statement in statements:
+        told: Any
+        try:
+            told, given = form(statement)
+        except Unknown:
+            told, given, known = id(statement), operands(statement), False
+        made.append(Call(statement, numbers.setdefault(told, len(numbers)), given))
+    return made, list(numbers) if known else None
+
+
+def operands(statement: Statement) -> Operands:
+    """The operands of a statement.
+
+    Buffers that are the same memory begin with the same element.
+    """
+    first: dict[Buffer, int] = {}
+    views = (*statement.reads, *statement.writes)
+    for v in views:
+        place = v.buffer.place
+        first[place] = min(first.get(place, v.offset), v.offset)
+    return {v.buffer: first[v.buffer.place] for v in views}
+
+
+def form(statement: Statement) -> tuple[str, Operands]:
+    """The form of a statement, and its operands; raises Unknown where there is none."""
+    given = operands(statement)
+    return repr(_Form(given).of(statement)), given
 
 
 class _Form:
     """Makes nested lists of numbers and words of what a statement is made of."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: Operands) -> None:
+        self.given = given
         self.buffers: dict[Buffer, int] = {}
         self.nodes: dict[Node, int] = {}
 
@@ -43,7 +93,7 @@ class _Form:
         if kind in _PLAIN:
             return x
         if kind is View:
-            return self.buffer(x.buffer), x.shape, x.strides, x.offset
+            return self.buffer(x.buffer), x.shape, x.strides, x.offset - self.given[x.buffer]
         if kind is tuple or kind is list:
             return [self.of(i) for i in x]
         if kind is HostCall:

@@ -38,8 +38,8 @@ PLAN = (
     "WORDS",  # who may run the program
     "CALLS",  # the counter of calls
     "OWNER",  # the Plan, which owns all this memory
-    "TABLE",
-    "RUN",
+    "RUN",  # what does the calls of the program
+    "FIRST",  # of these
     "RELEASE",  # whether other Python threads run meanwhile
     "FAIL",  # what raises the error of a failed run
     "HELD",  # arrays that must outlive the run

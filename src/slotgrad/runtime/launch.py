@@ -68,16 +68,16 @@ go:
   %one_more = add i64 %number, 1
   store i64 %one_more, ptr %calls
   %run = ptr %plan at RUN
-  %table = ptr %plan at TABLE
+  %first = ptr %plan at FIRST
   %release = i64 %plan at RELEASE
   %long = icmp ne i64 %release, 0
   br i1 %long, label %alone, label %locked
 locked:
-  %status.locked = call i32 %run(ptr %table)
+  %status.locked = call i32 %run(ptr %first)
   br label %ran
 alone:
   %thread = call ptr @PyEval_SaveThread()
-  %status.alone = call i32 %run(ptr %table)
+  %status.alone = call i32 %run(ptr %first)
   call void @PyEval_RestoreThread(ptr %thread)
   br label %ran
 ran:

@@ -18,58 +18,30 @@ from ..capture import capture, placeholder
 from ..graph.node import TensorType
 from ..graph.region import Region
 from ..kernel.ir import Loop, Product, Statement
-from ..targets.llvm import Writer
-from ..targets.table import BUFFERS
+from ..targets.table import CLOCK, timed_run
 from .layout import address_of
+from .llvm import compile_text
 from .program import Program
 
 _SECONDS = 0.2  # how long to repeat, unless told how often
 _PEAK_SIZE = 256  # of the square matrices whose product sets the peak
 
 
-class TimedWriter(Writer):
-    """Writes a program that stores the time before its first statement and after each."""
-
-    def program(self) -> str:
-        self.stamps = 0
-        self.module.declare("i32 @clock_gettime(i32, ptr)")
-        return super().program()
-
-    def statement(self, number: int, statement: Statement) -> list[str]:
-        # twice in the beginning, to see how long the clock itself takes
-        before = [*self._stamp(), *self._stamp()] if not self.stamps else []
-        return [*before, *super().statement(number, statement), *self._stamp()]
-
-    def _stamp(self) -> list[str]:
-        name, entry = f"%stamp{self.stamps}", BUFFERS + len(self.kernels.buffers)
-        self.stamps += 1
-        return [
-            f"{name}.entry = getelementptr ptr, ptr %table, i64 {entry}",
-            f"{name}.all = load ptr, ptr {name}.entry",
-            f"{name}.at = getelementptr [2 x i64], ptr {name}.all, i64 {self.stamps - 1}",
-            f"{name} = call i32 @clock_gettime(i32 {time.CLOCK_MONOTONIC}, ptr {name}.at)",
-        ]
-
-
 class TimedProgram(Program):
     """A program that also tells how long each of its statements took."""
 
-    more_entries = 1
-
     def __init__(self, region: Region, written: dict[int, int] | None = None) -> None:
         super().__init__(region, written)
-        self._stamps = np.zeros((len(self.kernels.statements) + 2, 2), np.int64)
-        self.table[BUFFERS + len(self.kernels.buffers)] = address_of(self._stamps)
+        self._stamps = np.zeros((len(self.kernels.statements), 3, 2), np.int64)
+        self.table[CLOCK] = address_of(self._stamps)
 
-    def text(self) -> str:
-        return TimedWriter(self.kernels, self.host, self.threads).program()
+    def runner(self) -> int:
+        return compile_text(timed_run(time.CLOCK_MONOTONIC)).address("run")
 
     def times(self) -> np.ndarray:
         """Seconds for each statement of the last call."""
-        if not self.kernels.statements:
-            return np.zeros(0)
-        seconds = np.diff(self._stamps[:, 0] + self._stamps[:, 1] * 1e-9)
-        return np.maximum(seconds[1:] - seconds[0], 0)
+        begin, again, end = (self._stamps @ [1, 1e-9]).T
+        return np.maximum((end - again) - (again - begin), 0)  # less what the clock itself takes
 
 
 @dataclass(frozen=True)

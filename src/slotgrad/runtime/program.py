@@ -1,8 +1,9 @@
 """A program: one native function over one arena, which calls Python where it must.
 
-The function gets a table of addresses: a scratch, the function for host calls, every buffer.
-Arena and constants stay where they are; inputs and outputs are entered at each call, here or by
-native code that has taken over (see `runtime/plan.py`).  Three words say who may run it:
+The function does a chain of calls of kernels, which find buffers in a table of addresses (see
+`targets/table.py`).  Arena and constants stay where they are; inputs and outputs are entered at
+each call, here or by native code that has taken over (see `runtime/plan.py`).  Three words say who
+may run it:
 
     BUSY     the thread in which it runs, or 0
     WANTED   not 0 while Python waits to run it or does: native code keeps out
@@ -32,12 +33,12 @@ from ..graph.apply import reapply
 from ..graph.node import leaf
 from ..graph.region import Region
 from ..kernel.build import build
-from ..kernel.form import Unknown, form
+from ..kernel.form import calls
 from ..kernel.indexed import Check, failure
 from ..kernel.ir import Buffer, HostCall, Product, View
 from ..kernel.memory import plan_memory
 from ..memory import aligned_empty
-from ..targets.table import BUFFERS, FAILED, HOST, SCRATCH
+from ..targets.table import BUFFERS, FAILED, HOST, OPERANDS, ROWS, RUN, SCRATCH
 from ..tensor import Tensor
 from . import threads
 from .host import Host, host
@@ -49,42 +50,6 @@ BUSY, WANTED, EMPTY = range(3)
 LONG = 20e-6  # seconds; programs that take longer let other Python threads run meanwhile
 _BYTES, _OPERATIONS = 2e10, 5e10  # a second, roughly
 _PAUSE = 50e-6  # between two looks whether native code has come to its end
-
-# Runs a program for one row after the other and tells how many runs went well.  A move is the place
-# of an address and the bytes from row to row.
-_ROWS = """
-define i64 @rows(ptr %run, ptr %table, ptr %moves, i64 %count, i64 %rows) {
-begin:
-  br label %row
-row:
-  %done = phi i64 [0, %begin], [%next, %moved]
-  %left = icmp ult i64 %done, %rows
-  br i1 %left, label %go, label %end
-go:
-  %status = call i32 %run(ptr %table)
-  %well = icmp eq i32 %status, 0
-  br i1 %well, label %move, label %end
-move:
-  %i = phi i64 [0, %go], [%i.next, %one]
-  %more = icmp ult i64 %i, %count
-  br i1 %more, label %one, label %moved
-one:
-  %place.at = getelementptr [2 x i64], ptr %moves, i64 %i
-  %place = load ptr, ptr %place.at
-  %bytes.at = getelementptr i64, ptr %place.at, i64 1
-  %bytes = load i64, ptr %bytes.at
-  %address = load i64, ptr %place
-  %moved.to = add i64 %address, %bytes
-  store i64 %moved.to, ptr %place
-  %i.next = add i64 %i, 1
-  br label %move
-moved:
-  %next = add i64 %done, 1
-  br label %row
-end:
-  ret i64 %done
-}
-"""
 
 _HostFunction = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64)
 _Scratch = ctypes.CFUNCTYPE(ctypes.c_int64)
@@ -99,8 +64,6 @@ class Program:
               in its place
     """
 
-    more_entries = 0  # of the table, behind the buffers
-
     def __init__(self, region: Region, written: dict[int, int] | None = None) -> None:
         self.region = region
         self.written = written or {}
@@ -109,7 +72,7 @@ class Program:
         self.inputs = [b for b in buffers if b.role == "input"]
         self.outputs = [v for v in self.kernels.outputs if v.buffer.role == "output"]
         self.words = array("q", [0, 0, 1])
-        self.table = array("Q", bytes(8 * (BUFFERS + len(buffers) + self.more_entries)))
+        self.table = array("Q", bytes(8 * (BUFFERS + len(buffers))))
         self.place = {b: i + BUFFERS for i, b in enumerate(buffers)}
         self._places = [self.place[b] for b in self.inputs]
         self._bytes = np.array([b.bytes for b in self.inputs], np.int64)
@@ -126,13 +89,16 @@ class Program:
                 self.table[self.place[b]] = address_of(self._arena) + b.offset
         self.threads = get_num_threads()
         threads.start()
+        self.calls, self.forms = calls(self.kernels.statements)
         self.library = compiled(self.text, self.facts())
         scratch = _Scratch(self.library.address("scratch"))()
         self._scratch = aligned_empty((scratch,), np.uint8)
         self.table[SCRATCH] = address_of(self._scratch)
         self._host = _HostFunction(self._host_call)
         self.table[HOST] = ctypes.cast(self._host, ctypes.c_void_p).value or 0
-        self.address = self.library.address("run")
+        self._calls = self._chain()
+        self.first = self._calls.buffer_info()[0] if self._calls else 0
+        self.address = self.runner()
         self._native = _Native(self.address)
         self._failure: BaseException | None = None
         self._lock = threading.RLock()
@@ -145,22 +111,36 @@ class Program:
     def facts(self) -> str | None:
         """What the text of the native code depends on; None where only the text tells."""
         known = sources()
-        if known is None:
+        if known is None or self.forms is None:
             return None
-        try:
-            forms = [form(statement) for statement in self.kernels.statements]
-        except Unknown:
-            return None
-        number = {b: i for i, b in enumerate(self.kernels.buffers)}
-        statements = [(told, [number[b] for b in buffers]) for told, buffers in forms]
-        machine = replace(self.host, cores=0)
-        return repr((type(self).__name__, known, machine, self.threads, statements))
+        return repr((known, replace(self.host, cores=0), self.threads, self.forms))
 
     def text(self) -> str:
         """The LLVM text of the native code.  What writes it is loaded when it is first needed."""
         from ..targets.llvm import Writer
 
-        return Writer(self.kernels, self.host, self.threads).program()
+        return Writer(self.calls, self.host, self.threads).program()
+
+    def runner(self) -> int:
+        """The address of the function that runs the calls."""
+        return compile_text(RUN).address("run")
+
+    def _chain(self) -> array:
+        """The calls, one behind the other; they stay as they are."""
+        count = 1 + max((call.kernel for call in self.calls), default=-1)
+        kernels = [self.library.address(f"kernel{i}") for i in range(count)]
+        sizes = [OPERANDS + 2 * len(call.operands) for call in self.calls]
+        chain = array("Q", bytes(8 * sum(sizes)))
+        table, at = self.table.buffer_info()[0], chain.buffer_info()[0]
+        words: list[int] = []
+        for number, call in enumerate(self.calls):
+            at += 8 * sizes[number]
+            following = at if number + 1 < len(sizes) else 0
+            words += (kernels[call.kernel], following, table, number)
+            for buffer, first in call.operands.items():
+                words += (table + 8 * self.place[buffer], first * buffer.dtype.itemsize)
+        chain[:] = array("Q", words)
+        return chain
 
     @property
     def long(self) -> bool:
@@ -220,7 +200,7 @@ class Program:
             made[view] = np.empty(view.shape, view.dtype)
             self.table[self.place[view.buffer]] = address_of(made[view])
         self.enter_aliases()
-        if self._native(self.table.buffer_info()[0]):
+        if self._native(self.first):
             self.fail()
         for number in self.written.values():
             if given[number] is not arrays[number]:  # it was not contiguous
@@ -246,8 +226,8 @@ class Program:
         begin = self.table.buffer_info()[0]
         buffers = [*self.inputs[: len(self.inputs) - states], *(v.buffer for v in self.outputs)]
         moves = array("q", [w for b in buffers for w in (begin + 8 * self.place[b], b.bytes)])
-        run = _Rows(compile_text(_ROWS).address("rows"))
-        return run(self.address, begin, moves.buffer_info()[0], len(buffers), count)
+        run = _Rows(compile_text(ROWS).address("rows"))
+        return run(self.address, self.first, moves.buffer_info()[0], len(buffers), count)
 
     def _mixed(self, starts: list[int]) -> list[int]:
         """The inputs that are only read, but lie in memory that is written to."""

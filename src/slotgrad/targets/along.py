@@ -16,8 +16,9 @@ from ..kernel.indexed import (
 )
 from ..kernel.ir import View
 from .lanes import Module, Value, computed
+from .nest import Pointers
 from .vector import Vector
-from .walk import Carried, Number, Vectors, Walk, buffers, merged
+from .walk import Carried, Vectors, Walk, buffers, merged
 
 _FEW = 8  # elements of a line that are found faster beside other lines than along it
 
@@ -31,12 +32,12 @@ def beside(x: View, axis: int, out: View) -> tuple[tuple[int, ...], View, View]:
     return shape, View(x.buffer, (n, *shape), (stride, *rest.strides), x.offset), out
 
 
-def arg_reduce(s: ArgReduce, name: str, module: Module, number: Number) -> str:
+def arg_reduce(s: ArgReduce, name: str, module: Module, pointers: Pointers) -> str:
     """Best elements and their places in vectors: along the axis, or lines beside each other."""
     shape, x, out = beside(s.x, s.axis, s.out)
     n = x.shape[0]
     place = int32 if n < 2**31 else int64
-    walk = Walk(module, number, max(computed(x.dtype).itemsize, place.itemsize))
+    walk = Walk(module, pointers, max(computed(x.dtype).itemsize, place.itemsize))
     x = walk.raw(x) if x.dtype == bool_ else x
     near = n > _FEW and abs(x.strides[0]) < abs(x.strides[-1])
     write = _arg_along if near or not shape else _arg_across
@@ -145,7 +146,7 @@ def sortable(k: Vector, x: Value) -> Value:
     return k.select(x == x, key, 2 ** (top + 1) - 1)
 
 
-def scan(s: Scan, name: str, module: Module, number: Number) -> str:
+def scan(s: Scan, name: str, module: Module, pointers: Pointers) -> str:
     """Lines beside each other: a vector of them, or some single ones if they are contiguous."""
     rows = s.out.permuted((s.axis, *(i for i in range(len(s.out.shape)) if i != s.axis)))
     rest = View(rows.buffer, rows.shape[1:], rows.strides[1:], rows.offset)
@@ -154,7 +155,7 @@ def scan(s: Scan, name: str, module: Module, number: Number) -> str:
     dtype = s.out.dtype
     size = max(computed(x.dtype).itemsize, computed(dtype).itemsize)
     across = shape and out.strides[-1] == 1
-    walk = Walk(module, number, size if across else 0)
+    walk = Walk(module, pointers, size if across else 0)
     k = walk.k
     *outer, inner = shape or (1,)
     with walk.loops(outer) as indices:

@@ -1,8 +1,7 @@
 """The LLVM text of the statements of kernel.indexed: one function for each.
 
-Pointers are named as in the other loops: `%b3` for the buffer that `number` calls 3, in the
-order of `buffers`.  Sizes and strides are constants in the code.  May import the floor, kernel
-and the writers of LLVM text.
+Parameters are named as `pointers` tells, in the order of `buffers`.  Sizes and strides are constants
+in the code.  May import the floor, kernel and the writers of LLVM text.
 """
 
 from __future__ import annotations
@@ -24,22 +23,23 @@ from ..kernel.indexed import (
 )
 from .along import arg_reduce, scan
 from .lanes import Module, Value, computed
+from .nest import Pointers
 from .order import sort
 from .philox import random_bits
-from .walk import Carried, Number, Walk, buffers, merged
+from .walk import Carried, Walk, buffers, merged
 
 
-def write(statement: Any, name: str, module: Module, number: Number) -> str:
+def write(statement: Any, name: str, module: Module, pointers: Pointers) -> str:
     """The text of the function `name`; of a `Check` it returns i32, not 0 for a failure."""
-    return _WRITERS[type(statement)](statement, name, module, number)
+    return _WRITERS[type(statement)](statement, name, module, pointers)
 
 
 # -- indices ---------------------------------------------------------------------------------------
 
 
-def _check(s: Check, name: str, module: Module, number: Number) -> str:
+def _check(s: Check, name: str, module: Module, pointers: Pointers) -> str:
     """The largest index + size, unsigned, tells of indices on either side."""
-    walk = Walk(module, number, 8)
+    walk = Walk(module, pointers, 8)
     k = walk.k
     shape, (index,) = merged(s.index.shape, [s.index])
 
@@ -64,14 +64,14 @@ def _check(s: Check, name: str, module: Module, number: Number) -> str:
     return walk.function(name, buffers(s), walk.value(f"zext i1 {failed} to i32"))
 
 
-def _gather(s: Gather, name: str, module: Module, number: Number) -> str:
+def _gather(s: Gather, name: str, module: Module, pointers: Pointers) -> str:
     """Rows where the last axis is one of x's own, single elements where it is of the indices."""
     x, found = s.walked
     shape, (x, out, *arrays) = merged(x.shape, [x, s.out, *(i.view for i in found)])
     found = [replace(i, view=v) for i, v in zip(found, arrays)]
     *outer, inner = shape or (1,)
     single = _varies(found)
-    walk = Walk(module, number, 0 if single else x.dtype.itemsize)
+    walk = Walk(module, pointers, 0 if single else x.dtype.itemsize)
     x, out = walk.raw(x), walk.raw(out)
     with walk.loops(list(shape) if single else outer) as indices:
         start, to = walk.at(x, found, indices), walk.base(out, indices)
@@ -89,7 +89,7 @@ def _varies(found: Sequence[Index]) -> bool:
     return any(i.view.strides and i.view.strides[-1] for i in found)
 
 
-def _scatter(s: Scatter, name: str, module: Module, number: Number) -> str:
+def _scatter(s: Scatter, name: str, module: Module, pointers: Pointers) -> str:
     """A copy of x unless out is x, then the elements or rows of v one after the other."""
     used, before = buffers(s), ""
     out, found = s.walked
@@ -98,13 +98,13 @@ def _scatter(s: Scatter, name: str, module: Module, number: Number) -> str:
     single = _varies(found) or bool(shape and out.strides[-1] == 0)  # one place for many values
     adds = s.mode == "add"
     dtype = out.dtype
-    walk = Walk(module, number, 0 if single else (computed(dtype) if adds else dtype).itemsize)
+    walk = Walk(module, pointers, 0 if single else (computed(dtype) if adds else dtype).itemsize)
     if not s.in_place:
-        copy = Walk(module, number, dtype.itemsize)
+        copy = Walk(module, pointers, dtype.itemsize)
         copy.move(s.x, s.out)
         before = copy.function(f"{name}.copy", used)
-        pointers = ", ".join(f"ptr %b{number[b]}" for b in used)
-        walk.k.line(f"call void @{name}.copy({pointers})")
+        arguments = ", ".join(f"ptr {pointers[b].name}" for b in used)
+        walk.k.line(f"call void @{name}.copy({arguments})")
     if 0 in shape:
         return before + walk.function(name, used)
     if not adds:

@@ -171,6 +171,15 @@ class Module:
         if name not in self._functions:
             self._functions[name] = write()
 
+    def take(self, name: str, text: str) -> None:
+        """Add a function from a text, and put the declarations in it where they belong."""
+        lines = text.splitlines()
+        for line in lines:
+            if line.startswith("declare "):
+                self.declare(line.removeprefix("declare "))
+        body = "\n".join(line for line in lines if not line.startswith("declare "))
+        self.define(name, lambda: body + "\n")
+
 
 # -- the writer of instructions ------------------------------------------------------------------
 

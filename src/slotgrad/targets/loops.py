@@ -16,10 +16,10 @@ import numpy as np
 from ..dtypes import bool_
 from ..graph.node import Node
 from ..kernel.group import CHEAP
-from ..kernel.ir import Buffer, Loop, View
+from ..kernel.ir import Loop, View
 from .axes import walked
 from .lanes import Module, Value, computed
-from .nest import Nest
+from .nest import Nest, Pointers
 from .vector import Vector
 
 ONCE, ROW, ELEMENT = 0, 1, 2  # how often a value is computed
@@ -51,7 +51,7 @@ class LoopWriter:
     the other is walked.  While one walk computes much, it fetches what the others would wait for.
     """
 
-    def __init__(self, loop: Loop, module: Module, number: dict[Buffer, int]) -> None:
+    def __init__(self, loop: Loop, module: Module, pointers: Pointers) -> None:
         self.loop = loop
         walk = walked(loop)
         *self.outer, self.n = walk.shape or (1,)
@@ -69,7 +69,7 @@ class LoopWriter:
         sizes = [computed(n.type.dtype).itemsize for n in (*wide, *loop.folds)]
         width = module.host.vector_bytes if walk.shape else 16  # the shortest, for one element
         self.k = Vector(module, width // max(sizes))
-        self.nest = Nest(self.k, number)
+        self.nest = Nest(self.k, pointers)
         self.single = self.n <= self.k.lanes
         self.row = _Row()
         self.together = 2 if loop.phased and self.outer and self.outer[-1] % 2 == 0 else 1
@@ -81,8 +81,8 @@ class LoopWriter:
         """Parts of the loop that threads may share: indices of the outermost axis."""
         return 1 if self.sinks or not self.outer else self.outer[0]
 
-    def text(self) -> list[str]:
-        """The lines between the function's header and its end; computes units first..last - 1."""
+    def text(self, shared: bool) -> list[str]:
+        """The lines of a function that computes all units, or if shared %first..%last - 1."""
         k, nest = self.k, self.nest
         for node, view in self.inputs.items():
             if self.level[node] == ONCE:
@@ -90,7 +90,7 @@ class LoopWriter:
         self._compute(ONCE, 0)
         for node, view in self.sinks.items():
             self._fill(self.loop.folds[node].combine, view)
-        limits = ("%first", "%last") if self.units > 1 else None
+        limits = ("%first", "%last") if shared else None
         with nest.loops(self.outer, limits) as indices:
             rows = [self._begin(number, indices) for number in range(self.together)]
             for p in range(self.phases):

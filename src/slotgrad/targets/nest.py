@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,21 +17,40 @@ from ..kernel.ir import Buffer, View
 from .lanes import Value, stored
 from .vector import Vector
 
+
+class Pointer(NamedTuple):
+    """Where a function finds a buffer.
+
+    name   of the pointer
+    first  the element that it points to
+    """
+
+    name: str
+    first: int
+
+
+Pointers = dict[Buffer, Pointer]
 Limits = tuple[str, str]
 Step = Callable[[str, list[Value]], list[Value]]
 Body = Callable[[str, Value | None, list[Value]], list[Value]]
 
 
+def pointers(given: dict[Buffer, int]) -> Pointers:
+    """Names for pointers to these elements of buffers."""
+    return {b: Pointer(f"%b{i}", first) for i, (b, first) in enumerate(given.items())}
+
+
 class Nest:
     """Loops around vectors, in the text of one function."""
 
-    def __init__(self, k: Vector, number: dict[Buffer, int]) -> None:
+    def __init__(self, k: Vector, pointers: Pointers) -> None:
         self.k = k
-        self.number = number
+        self.pointers = pointers
         self.rows: list[str] = []
 
     def text(self) -> list[str]:
-        return ["entry:", *self.rows, *self.k.lines, "  ret void"]
+        """The lines of the function, in the block `entry` and those behind."""
+        return [*self.rows, *self.k.lines]
 
     def row(self, dtype: np.dtype, n: int) -> str:
         """Room on the stack for a row of n elements, in whole vectors."""
@@ -153,8 +173,9 @@ class Nest:
             if total != step:
                 k.line(f"{total} = add i64 {place}, {step}")
             place = total
-        place = self.index(place, 1, view.offset)
-        return k.element_pointer(view.dtype, f"%b{self.number[view.buffer]}", place)
+        pointer = self.pointers[view.buffer]
+        place = self.index(place, 1, view.offset - pointer.first)
+        return k.element_pointer(view.dtype, pointer.name, place)
 
     def load(self, view: View, base: str, i: str, mask: Value | None) -> Value:
         """Elements i, i + 1, ... along the last axis."""

@@ -14,12 +14,13 @@ from ..kernel.indexed import (
 from ..kernel.ir import View
 from .along import beside, sortable
 from .lanes import Module, Value, computed
-from .walk import Number, Walk, buffers
+from .nest import Pointers
+from .walk import Walk, buffers
 
 _SHORT = 24  # lines of fewer elements for each byte of the keys are merged
 
 
-def sort(s: Sort, name: str, module: Module, number: Number) -> str:
+def sort(s: Sort, name: str, module: Module, pointers: Pointers) -> str:
     """Lines one after the other: keys and indices to words, which are sorted, and back."""
     n, parts = s.x.shape[s.axis], Sort.parts(s.x, s.axis)
     word, digits = f"i{64 * parts}", computed(s.x.dtype).itemsize
@@ -31,7 +32,7 @@ def sort(s: Sort, name: str, module: Module, number: Number) -> str:
     shape, x, rest = beside(s.x, s.axis, rest)
     x = View(x.buffer, (*shape, n), (*x.strides[1:], x.strides[0]), x.offset)
     out = View(rows.buffer, (*shape, n), (*rest.strides, rows.strides[-1]), rows.offset)
-    walk = Walk(module, number, 8)
+    walk = Walk(module, pointers, 8)
     k = walk.k
     words = View(s.scratch.buffer, (n,), (parts,), s.scratch.offset)
     with walk.loops(list(shape)) as indices:

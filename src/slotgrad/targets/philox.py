@@ -14,17 +14,18 @@ from ..kernel.indexed import (
 )
 from ..kernel.ir import View
 from .lanes import Module, Value
+from .nest import Pointers
 from .vector import Vector
-from .walk import Number, Walk, buffers
+from .walk import Walk, buffers
 
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = 0xFFFFFFFF
 
 
-def random_bits(s: RandomBits, name: str, module: Module, number: Number) -> str:
+def random_bits(s: RandomBits, name: str, module: Module, pointers: Pointers) -> str:
     """Philox 4x32-10: one block of four words in each lane, words in the low halves of 64 bits."""
-    walk = Walk(module, number, 8)
+    walk = Walk(module, pointers, 8)
     k, total = walk.k, math.prod(s.out.shape)
     words = 4 * k.lanes
     state, out = s.state, replace(s.out, shape=(total,), strides=(1,))

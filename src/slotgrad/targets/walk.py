@@ -17,10 +17,9 @@ from ..kernel.indexed import (
 )
 from ..kernel.ir import Buffer, View
 from .lanes import Module, Value, stored
-from .nest import Nest
+from .nest import Nest, Pointers
 from .vector import Vector
 
-Number = dict[Buffer, int]
 Carried = list[Value]
 Vectors = list[tuple[str, Value | None]]  # where vectors start, and their masks
 
@@ -53,17 +52,17 @@ def merged(shape: tuple[int, ...], views: list[View]) -> tuple[tuple[int, ...], 
 class Walk(Nest):
     """A nest with single numbers, and with loops that carry vectors from turn to turn."""
 
-    def __init__(self, module: Module, number: Number, itemsize: int = 0) -> None:
+    def __init__(self, module: Module, pointers: Pointers, itemsize: int = 0) -> None:
         """Vectors of elements of this size; 0 is for single elements."""
         lanes = module.host.vector_bytes // itemsize if itemsize else 1
-        super().__init__(Vector(module, lanes), number)
+        super().__init__(Vector(module, lanes), pointers)
         self.module = module
 
     def function(self, name: str, used: list[Buffer], status: str = "") -> str:
         """All that was written, as a function that returns the i32 `status`, if it has one."""
-        arguments = ", ".join(f"ptr %b{self.number[b]}" for b in used)
+        arguments = ", ".join(f"ptr {self.pointers[b].name}" for b in used)
         header = f"define internal {'i32' if status else 'void'} @{name}({arguments}) nounwind"
-        lines = [*self.text()[:-1], f"  ret i32 {status}" if status else "  ret void"]
+        lines = ["entry:", *self.text(), f"  ret i32 {status}" if status else "  ret void"]
         return "\n".join([f'{header} "prefer-vector-width"="512" {{', *lines, "}\n"])
 
     def value(self, instruction: str) -> str:
@@ -140,7 +139,7 @@ class Walk(Nest):
         if view.dtype == dtype:
             return view
         same = replace(view.buffer, dtype=dtype)
-        self.number = {**self.number, same: self.number[view.buffer]}
+        self.pointers = {**self.pointers, same: self.pointers[view.buffer]}
         return replace(view, buffer=same)
 
     def move(self, x: View, out: View) -> None:
