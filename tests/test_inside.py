@@ -33,7 +33,7 @@ def listings() -> dict[str, str]:
     f = sg.compile(example)
     f(np.ones((3, 20), np.float32), np.ones(20, np.float32))
     made, _ = calls(f._inspected().program.kernels.statements)
-    text = Writer(made, HASWELL, 1).program()
+    text = "\n".join(Writer(made, HASWELL, 1).program(1))
     return {
         "slots": f.code,
         "kernels": f.kernels,

@@ -17,8 +17,8 @@ import slotgrad as sg
 from slotgrad.runtime.program import Program
 
 writes = []
-text = Program.text
-Program.text = lambda self: writes.append(self) or text(self)
+texts = Program.texts
+Program.texts = lambda self: writes.append(self) or texts(self)
 
 sg.random.seed(1)
 model = sg.nn.Sequential(sg.nn.Linear(WIDTH, 300), sg.nn.ReLU(), sg.nn.Linear(300, 7))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -13,7 +16,7 @@ import pytest
 from slotgrad.errors import InternalError
 from slotgrad.runtime import cache as disk
 from slotgrad.runtime.host import Host, host
-from slotgrad.runtime.llvm import _key, assembly, compile_text, compiled
+from slotgrad.runtime.llvm import _key, _making, assembly, compile_text, compiled
 
 
 @pytest.fixture(autouse=True)
@@ -117,12 +120,88 @@ def test_threads():
         assert list(pool.map(work, range(40))) == [200 + i % 10 for i in range(40)]
 
 
+def long(number: int, length: int = 3000) -> str:
+    """A text that takes a long time to compile."""
+    lines = [f"  %x{i} = mul i32 %x{i - 1}, %x{i // 2}" for i in range(1, length)]
+    lines = ["define i32 @long(i32 %x0) {", *lines, f"  ret i32 %x{length - 1}", "}"]
+    return f"; {number}\n" + "\n".join(lines)
+
+
+def test_nobody_waits_for_what_another_thread_compiles():
+    compile_text(constant(300))
+    slow = threading.Thread(target=compile_text, args=(long(0),))
+    slow.start()
+    while not _making:
+        time.sleep(1e-4)
+    assert [run(compile_text(constant(i))) for i in range(301, 306)] == [*range(301, 306)]
+    assert slow.is_alive()
+    slow.join()
+
+
+def test_what_several_threads_want_is_made_once():
+    written, gate = [], threading.Barrier(8)
+
+    def write():
+        written.append(long(1, 800))
+        return written
+
+    def work(_):
+        gate.wait()
+        return compiled(write, "wanted by all")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(work, range(8)))) == 1
+    assert len(written) == 1
+
+
+def test_threads_that_wait_try_themselves_after_an_error():
+    gate = threading.Barrier(4)
+
+    def work(_):
+        gate.wait()
+        with pytest.raises(InternalError, match="line 1"):
+            compile_text("no text")
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(4)))
+
+
+def test_several_texts_are_one_library():
+    other = constant(110).replace("number", "other")
+    library = compiled(lambda: [constant(109), other], "two texts")
+    assert (run(library), run(library, "other")) == (109, 110)
+    command = [sys.executable, "-c", FINDER.replace("root", "other").replace("double", "int32")]
+    found = subprocess.run([*command, "two texts"], capture_output=True, text=True, check=True)
+    assert int(found.stdout) == 110
+
+
+def test_an_error_in_any_of_several_texts_is_told():
+    with pytest.raises(InternalError, match="no text"):
+        compiled(lambda: [constant(111), "no text"], "a text and none")
+    assert run(compiled(lambda: [constant(111)], "a text and none")) == 111
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_compiles_whatever_threads_did():
+    slow = threading.Thread(target=compile_text, args=(long(2, 2000),))
+    slow.start()
+    while not _making:
+        time.sleep(1e-4)
+    child = os.fork()
+    if not child:
+        os._exit(run(compile_text(constant(112))) != 112)
+    assert os.waitpid(child, 0)[1] == 0
+    slow.join()
+
+
 def test_equal_facts_are_written_once():
     written = []
 
     def write():
         written.append(constant(107))
-        return written[-1]
+        return written
 
     library = compiled(write, "107")
     assert run(library) == 107
@@ -132,7 +211,7 @@ def test_equal_facts_are_written_once():
 
 def test_facts_are_no_text():
     """Neither stands for the other, whatever is in them."""
-    library = compiled(lambda: constant(108), constant(109))
+    library = compiled(lambda: [constant(108)], constant(109))
     assert run(library) == 108 and run(compile_text(constant(109))) == 109
 
 
@@ -173,14 +252,14 @@ def test_objects_are_found_on_disk():
 FINDER = """
 import ctypes, sys
 from slotgrad.runtime.llvm import compiled
-library = compiled(lambda: "no text", sys.argv[1])
-print(ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(library.address("root"))(27.0))
+library = compiled(lambda: ["no text"], sys.argv[1])
+print(ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(library.address("root"))(27))
 """
 
 
 def test_what_is_on_disk_is_not_written():
     """It needs nothing but the object, which names the functions from outside."""
-    compiled(lambda: ROOT, "a root")
+    compiled(lambda: [ROOT], "a root")
     command = [sys.executable, "-c", FINDER, "a root"]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert float(found) == pytest.approx(3)

@@ -91,7 +91,7 @@ def same(f, arrays, folder):
     kernels = plan_memory(build(region, {}))
     made, _ = calls(kernels.statements)
     writer = Writer(made, ARM, 1)
-    code = assembly(writer.program() + RUN, ARM)
+    code = assembly("".join(writer.program(1)) + RUN, ARM)
     (folder / "program.s").write_text(code)
     (folder / "main.c").write_text(main(code, len(writer.calls)))
     sources = [folder / "main.c", folder / "program.s"]

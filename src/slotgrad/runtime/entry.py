@@ -395,7 +395,7 @@ def entry(offset: int) -> int:
         raise InternalError("compile: there is no native entry on this Python")
     known = sources()
     facts = None if known is None else repr(("entry", known, found, offset))
-    return compiled(lambda: _text(found, offset), facts).address("entry")
+    return compiled(lambda: [_text(found, offset)], facts).address("entry")
 
 
 def _text(found: Layout, offset: int) -> str:

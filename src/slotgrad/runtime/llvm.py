@@ -10,6 +10,9 @@ gives the same speed in a third of the time.  All objects live in one MCJIT engi
 0.04 ms an object, not 0.5 ms.  Functions of two texts may bear the same name: in the engine
 each is followed by a digest of its text.
 
+Threads compile at the same time, each in a context and with a target machine of its own; the engine
+and the tables have a lock, which nobody holds for long.
+
 May import errors, runtime.host, runtime.cache.
 """
 
@@ -19,12 +22,14 @@ import ctypes
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
+from llvmlite.binding import ffi
 
 from ..errors import InternalError
 from . import cache as disk
@@ -35,31 +40,32 @@ _QUICK, _TUNED = 0, 2
 _DECLARED = re.compile(r"^declare [^\n]*?@([\w.$]+)\(", re.MULTILINE)
 _POSITION = re.compile(r"<string>:(\d+):(\d+): error: ([^\n]*)")
 
-_lock = threading.RLock()  # guards the engine and the table of libraries
-if hasattr(os, "register_at_fork"):  # a child must not find it taken by a thread that it lacks
-    os.register_at_fork(
-        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
-    )
+_lock = threading.RLock()  # guards the engine and the tables
+_made = threading.Condition(_lock)  # a library, or an error
+_making: dict[str, int] = {}  # the keys of libraries that are being made, and the threads
 _libraries: dict[str, Library] = {}  # MCJIT cannot let go of an object, so neither do we
 _provided: dict[str, int] = {}  # addresses of our own functions that texts may declare
 
 
 class Library:
-    """The functions of one text, compiled.  Made by `compiled`; lives with the process.
+    """The functions of a text, compiled.  Made by `compiled`; lives with the process.
 
-    size    bytes of the object
-    cached  whether the object came from the disk
+    size    bytes of its objects
+    cached  whether they came from the disk
     quick   whether better code can be had
     """
 
-    def __init__(self, key: str, code: bytes, cached: bool = False, quick: bool = False) -> None:
-        self.size = len(code)
+    def __init__(
+        self, key: str, objects: Sequence[bytes], cached: bool = False, quick: bool = False
+    ) -> None:
+        self.size = sum(map(len, objects))
         self.cached = cached
         self.quick = quick
         self._key = key
-        # The reference owns the memory that the engine reads.
-        self._reference = llvm.ObjectFileRef.from_data(code)
-        _engine().add_object_file(self._reference)
+        # The references own the memory that the engine reads.
+        self._references = [llvm.ObjectFileRef.from_data(code) for code in objects]
+        for reference in self._references:
+            _engine().add_object_file(reference)
         _engine().finalize_object()
 
     def address(self, name: str) -> int:
@@ -73,14 +79,17 @@ class Library:
 
 def compile_text(text: str, quick: bool = False) -> Library:
     """The functions that LLVM text defines; see `compiled`."""
-    return compiled(lambda: text, quick=quick)
+    return compiled(lambda: [text], quick=quick)
 
 
-def compiled(write: Callable[[], str], facts: str | None = None, *, quick: bool = False) -> Library:
-    """The functions that the LLVM text which `write` returns defines, compiled and loaded.
+def compiled(
+    write: Callable[[], Sequence[str]], facts: str | None = None, *, quick: bool = False
+) -> Library:
+    """The functions that the LLVM texts which `write` returns define, compiled and loaded.
 
-    facts  what the text depends on, so that it is written only if it was never compiled: equal
-           facts, equal texts; None: the text itself
+    write  several texts are compiled at the same time, and may not call each other
+    facts  what the texts depend on, so that they are written only if they were never compiled:
+           equal facts, equal texts; None: the texts themselves
     quick  unless the best code is there already, make some that takes less time to make, and more
            to run
 
@@ -89,73 +98,164 @@ def compiled(write: Callable[[], str], facts: str | None = None, *, quick: bool 
     The same facts give the same library.  Raises InternalError, with the offending line, for
     text that LLVM refuses; running such text would end the process.
     """
-    kind, source = ("text", write()) if facts is None else ("facts", facts)
-    with _lock:
-        found = _ready(_key(kind, source, host(), _TUNED))
-        if found is not None:
-            return found
-        text = source if facts is None else write()
-        effort = _QUICK if quick else _TUNED
-        return _made(text, _key(kind, source, host(), effort), effort)
+    texts = write() if facts is None else None
+    kind, source = ("text", "\n".join(texts or ())) if facts is None else ("facts", facts)
 
-
-def _ready(key: str) -> Library | None:
-    """The best code, if this process or another one has made it."""
-    if key not in _libraries:
-        content = disk.default().load(key)
-        if content is None:
-            return None
-        _libraries[key] = _loaded(key, content, cached=True)
-    return _libraries[key]
-
-
-def _made(text: str, key: str, effort: int) -> Library:
-    if key not in _libraries:
-        content = _object(text, key, effort)
+    def make(effort: int) -> Library:
+        nonlocal texts
+        key = _key(kind, source, host(), effort)
+        if texts is None:
+            texts = write()
+        objects, needs = _objects(texts, key, effort), _needs(texts)
         if effort == _TUNED:
-            disk.default().store(key, content)
-        _libraries[key] = _loaded(key, content, quick=effort == _QUICK)
-    return _libraries[key]
+            disk.default().store(key, _packed(objects, needs))
+        return _loaded(key, objects, needs, quick=effort == _QUICK)
+
+    best = _key(kind, source, host(), _TUNED)
+    if not quick:
+        return _once(best, lambda: _found(best) or make(_TUNED))
+    with _lock:
+        known = _libraries.get(best)
+    return known or _once(_key(kind, source, host(), _QUICK), lambda: _found(best) or make(_QUICK))
 
 
-def _loaded(key: str, content: bytes, cached: bool = False, quick: bool = False) -> Library:
-    needs, code = content.split(b"\n", 1)
-    _provide(needs.decode().split())
-    return Library(key, code, cached, quick)
+def _once(key: str, make: Callable[[], Library]) -> Library:
+    """The library of a key; made by one thread, while others that want it wait."""
+    with _made:
+        while key in _making:
+            _made.wait()
+        if key in _libraries:
+            return _libraries[key]
+        _making[key] = threading.get_ident()
+    try:
+        made = make()
+        with _lock:
+            return _libraries.setdefault(made._key, made)
+    finally:
+        with _made:
+            del _making[key]
+            _made.notify_all()
+
+
+def _found(key: str) -> Library | None:
+    """The code that another process has made, if it has."""
+    content = disk.default().load(key)
+    return None if content is None else _loaded(key, *_unpacked(content), cached=True)
+
+
+def _loaded(key: str, objects: Sequence[bytes], needs: Sequence[str], **how: bool) -> Library:
+    with _lock:
+        _provide(needs)
+        return Library(key, objects, **how)
+
+
+def _packed(objects: Sequence[bytes], needs: Sequence[str]) -> bytes:
+    """As it is kept on disk: a line with names, one with sizes, then the objects."""
+    head = f"{' '.join(needs)}\n{' '.join(str(len(code)) for code in objects)}\n"
+    return head.encode() + b"".join(objects)
+
+
+def _unpacked(content: bytes) -> tuple[list[bytes], list[str]]:
+    needs, sizes, rest = content.split(b"\n", 2)
+    objects, begin = [], 0
+    for size in map(int, sizes.split()):
+        objects.append(rest[begin : begin + size])
+        begin += size
+    return objects, needs.decode().split()
+
+
+def _before_fork() -> None:
+    """A child must find neither the lock taken nor LLVM at work for a thread that it lacks."""
+    _lock.acquire()
+    while any(thread != threading.get_ident() for thread in _making.values()):
+        _made.wait()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 
 
 def assembly(text: str, machine: Host) -> str:
     """The machine code of LLVM text for a machine, to read."""
     key = _key("text", text, machine, _TUNED)
-    with _lock:
-        return _machine(machine, _TUNED).emit_assembly(_parse(text, key, machine))
+    with _machine(machine, _TUNED) as writer:
+        return writer.emit_assembly(_parse(text, key, machine, writer))
 
 
 def _key(kind: str, source: str, machine: Host, effort: int) -> str:
-    return disk.key(kind, source, *machine.processor, llvmlite.__version__, f"opt {effort}")
+    return disk.key(kind, source, *machine.processor, llvmlite.__version__, f"objects {effort}")
 
 
 # -- text to object ------------------------------------------------------------------------------
 
 
+def _needs(texts: Sequence[str]) -> list[str]:
+    """The functions from outside that texts declare."""
+    names = [name for text in texts for name in _DECLARED.findall(text)]
+    return [name for name in dict.fromkeys(names) if not name.startswith("llvm.")]
+
+
+def _objects(texts: Sequence[str], key: str, effort: int) -> list[bytes]:
+    """The object of each text; a thread makes each but the first."""
+    found: list[bytes | BaseException] = [b""] * len(texts)
+
+    def work(i: int) -> None:
+        try:
+            found[i] = _object(texts[i], key, effort)
+        except BaseException as error:
+            found[i] = error
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(1, len(texts))]
+    for thread in threads:
+        thread.start()
+    work(0)
+    for thread in threads:
+        thread.join()
+    for result in found:
+        if isinstance(result, BaseException):
+            raise result
+    return [code for code in found if isinstance(code, bytes)]
+
+
 def _object(text: str, key: str, effort: int) -> bytes:
-    """A line with the names of the functions that the text needs, then the object."""
-    needs = [name for name in _DECLARED.findall(text) if not name.startswith("llvm.")]
-    code = _machine(host(), effort).emit_object(_parse(text, key, host()))
-    return " ".join(needs).encode() + b"\n" + code
+    with _machine(host(), effort) as writer:
+        return _emitted(writer, _parse(text, key, host(), writer))
 
 
-def _parse(text: str, key: str, machine: Host) -> Any:
+def _emitted(writer: Any, module: Any) -> bytes:
+    """What `writer.emit_object` returns.
+
+    llvmlite lets one thread at a time into LLVM, but lets us have what its lock guards.  LLVM itself
+    compiles in several threads, if each has its context and target machine.
+    """
+    emit = getattr(ffi.lib.LLVMPY_TargetMachineEmitToMemory, "_cfn", None)
+    if emit is None:
+        return writer.emit_object(module)
+    with ffi.OutputString() as report:
+        buffer = emit(writer, module, 1, report)
+        if not buffer:
+            raise InternalError(f"compile: {report}")
+    try:
+        begin, size = ffi.lib.LLVMPY_GetBufferStart(buffer), ffi.lib.LLVMPY_GetBufferSize(buffer)
+        return ctypes.string_at(begin, size)
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
+
+
+def _parse(text: str, key: str, machine: Host, writer: Any) -> Any:
     """The verified module, its functions renamed to what they are called in the engine."""
     try:
         module = llvm.parse_assembly(text, context=llvm.create_context())
     except RuntimeError as error:
         raise _refused(text, str(error)) from None
     module.triple = machine.triple
-    module.data_layout = str(_machine(machine, _TUNED).target_data)
+    module.data_layout = str(writer.target_data)
     try:
         module.verify()
     except RuntimeError as error:
+        module.close()  # before its context, whoever keeps the error
         raise _refused(text, str(error)) from None
     for function in module.functions:
         if not function.is_declaration and function.linkage == llvm.Linkage.external:
@@ -208,7 +308,7 @@ def provide(name: str, address: int) -> None:
         _provided[name] = address
 
 
-def _provide(names: list[str]) -> None:
+def _provide(names: Sequence[str]) -> None:
     """Tell LLVM the addresses of functions; a missing one would end the process at linking."""
     for name in names:
         if name in _provided:
@@ -236,11 +336,27 @@ def _initialize(here: bool) -> None:
         llvm.initialize_all_asmprinters()
 
 
-@cache
-def _machine(machine: Host, effort: int) -> Any:
-    """The target machine that writes objects and assembly."""
+_idle: dict[tuple[Host, int], list[Any]] = {}  # target machines that nobody uses
+
+
+@contextmanager
+def _machine(machine: Host, effort: int) -> Iterator[Any]:
+    """A target machine, which writes objects and assembly, for one thread at a time."""
+    idle = _idle.setdefault((machine, effort), [])
+    try:
+        writer = idle.pop()
+    except IndexError:
+        writer = _new_machine(machine, effort)
+    try:
+        yield writer
+    finally:
+        idle.append(writer)
+
+
+def _new_machine(machine: Host, effort: int) -> Any:
     here = machine.processor == host().processor
-    _initialize(here)
+    with _lock:
+        _initialize(here)
     return llvm.Target.from_triple(machine.triple).create_target_machine(
         cpu=machine.name,
         features=machine.features,

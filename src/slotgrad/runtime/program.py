@@ -90,7 +90,7 @@ class Program:
         self.threads = get_num_threads()
         threads.start()
         self.calls, self.forms = calls(self.kernels.statements)
-        self.library = compiled(self.text, self.facts())
+        self.library = compiled(self.texts, self.facts())
         scratch = _Scratch(self.library.address("scratch"))()
         self._scratch = aligned_empty((scratch,), np.uint8)
         self.table[SCRATCH] = address_of(self._scratch)
@@ -116,10 +116,18 @@ class Program:
         return repr((known, replace(self.host, cores=0), self.threads, self.forms))
 
     def text(self) -> str:
-        """The LLVM text of the native code.  What writes it is loaded when it is first needed."""
+        """The LLVM text of the native code."""
+        return "\n".join(self._writer().program(1))
+
+    def texts(self) -> list[str]:
+        """The same in parts, for as many threads as may be used to compile them."""
+        return self._writer().program(min(self.threads, self.host.cores))
+
+    def _writer(self) -> Any:
+        """What writes the text is loaded when it is first needed."""
         from ..targets.llvm import Writer
 
-        return Writer(self.calls, self.host, self.threads).program()
+        return Writer(self.calls, self.host, self.threads)
 
     def runner(self) -> int:
         """The address of the function that runs the calls."""

@@ -1,7 +1,7 @@
 """The LLVM text of the statements of kernel.indexed: one function for each.
 
-Parameters are named as `pointers` tells, in the order of `buffers`.  Sizes and strides are constants
-in the code.  May import the floor, kernel and the writers of LLVM text.
+Parameters are named as `pointers` tells, in the order of `buffers`.  Sizes and strides are
+constants in the code.  May import the floor, kernel and the writers of LLVM text.
 """
 
 from __future__ import annotations

@@ -171,6 +171,16 @@ class Module:
         if name not in self._functions:
             self._functions[name] = write()
 
+    @property
+    def length(self) -> int:
+        """Characters of the functions."""
+        return sum(map(len, self._functions.values()))
+
+    def add(self, other: Module) -> None:
+        """Take in another module."""
+        self._declarations |= other._declarations
+        self._functions = {**other._functions, **self._functions}
+
     def take(self, name: str, text: str) -> None:
         """Add a function from a text, and put the declarations in it where they belong."""
         lines = text.splitlines()

@@ -30,6 +30,7 @@ SHARES = 4  # portions for each thread: few, since what a thread has written is 
 HEAVY = 20  # operations in what is not a plain instruction
 MEMORY = 2  # operations in the time of a load or store
 FUNCTION = 'nounwind "prefer-vector-width"="512"'
+PART = 20_000  # characters that are worth a thread: LLVM takes 5 ms for them
 LARGE_RESULT = 1 << 18  # bytes; tiles of a larger one are fetched while their sums are computed
 
 
@@ -47,16 +48,21 @@ class Writer:
         for call in calls:
             self.calls.setdefault(call.kernel, call)
 
-    def program(self) -> str:
-        """The text of all kernels.
+    def program(self, parts: int) -> list[str]:
+        """The text of all kernels, in at most so many parts of about the same length.
 
         And of `i64 scratch()`, so that who finds the object need not ask the writer.
         """
-        module = Module(self.host)
+        kernels: list[Module] = []
         for number, call in self.calls.items():
-            self.kernel(f"kernel{number}", call, module)
-        define(module, "scratch", "i64 @scratch()", [f"  ret i64 {self.scratch}"])
-        return module.text
+            kernels.append(Module(self.host))
+            self.kernel(f"kernel{number}", call, kernels[-1])
+        length = sum(kernel.length for kernel in kernels)
+        made = [Module(self.host) for _ in range(max(1, min(parts, length // PART)))]
+        for kernel in kernels if len(made) == 1 else sorted(kernels, key=lambda m: -m.length):
+            min(made, key=lambda m: m.length).add(kernel)
+        define(made[0], "scratch", "i64 @scratch()", [f"  ret i64 {self.scratch}"])
+        return [module.text for module in made]
 
     def kernel(self, name: str, call: Call, module: Module) -> None:
         """Write the kernel of a call."""
