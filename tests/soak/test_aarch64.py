@@ -23,7 +23,7 @@ from slotgrad.runtime.host import Host
 from slotgrad.runtime.llvm import assembly
 from slotgrad.targets.llvm import Writer
 from slotgrad.targets.numpy import Program as Reference
-from slotgrad.targets.table import BUFFERS, OPERANDS, RUN
+from slotgrad.targets.table import BUFFERS, OPERANDS
 
 GCC, QEMU = "aarch64-linux-gnu-gcc", "qemu-aarch64"
 ARM = Host("cortex-a72", has_fma=True, has_half=True, triple="aarch64-unknown-linux-gnu")
@@ -91,7 +91,7 @@ def same(f, arrays, folder):
     kernels = plan_memory(build(region, {}))
     made, _ = calls(kernels.statements)
     writer = Writer(made, ARM, 1)
-    code = assembly("".join(writer.program(1)) + RUN, ARM)
+    code = assembly("".join(writer.program(1)), ARM)
     (folder / "program.s").write_text(code)
     (folder / "main.c").write_text(main(code, len(writer.calls)))
     sources = [folder / "main.c", folder / "program.s"]

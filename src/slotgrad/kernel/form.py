@@ -1,4 +1,4 @@
-"""form: a statement as plain text, which tells what its code depends on.
+"""form: a statement as numbers and words, which tell what its code depends on.
 
 Statements of one form are computed by the same code, given other addresses: buffers and nodes are
 numbered in the order in which the statement names them, and places in a buffer are counted from the
@@ -20,7 +20,7 @@ from .indexed import Gather, Scatter
 from .ir import Buffer, HostCall, Loop, Product, Statement, View
 
 PACKAGE = __name__.partition(".")[0]
-_PLAIN = (int, str, bool, float, type(None))
+_PLAIN = (bool, float, type(None))
 
 
 class Unknown(Exception):
@@ -43,7 +43,7 @@ class Call(NamedTuple):
     operands: Operands
 
 
-def calls(statements: Iterable[Statement]) -> tuple[list[Call], list[str] | None]:
+def calls(statements: Iterable[Statement]) -> tuple[list[Call], list[Any] | None]:
     """The calls of a program, and the forms of its kernels, of which no two are equal.
 
     None where a statement has no form, and a kernel of its own.
@@ -74,14 +74,14 @@ def operands(statement: Statement) -> Operands:
     return {v.buffer: first[v.buffer.place] for v in views}
 
 
-def form(statement: Statement) -> tuple[str, Operands]:
+def form(statement: Statement) -> tuple[Any, Operands]:
     """The form of a statement, and its operands; raises Unknown where there is none."""
     given = operands(statement)
-    return repr(_Form(given).of(statement)), given
+    return _Form(given).of(statement), given
 
 
 class _Form:
-    """Makes nested lists of numbers and words of what a statement is made of."""
+    """Makes nested tuples of numbers and words of what a statement is made of."""
 
     def __init__(self, given: Operands) -> None:
         self.given = given
@@ -90,12 +90,14 @@ class _Form:
 
     def of(self, x: Any) -> Any:
         kind: Any = type(x)
-        if kind in _PLAIN:
+        if kind is int or kind is str:
             return x
+        if kind in _PLAIN:
+            return kind.__name__, repr(x)  # 1.0 is not 1, nor True
         if kind is View:
             return self.buffer(x.buffer), x.shape, x.strides, x.offset - self.given[x.buffer]
         if kind is tuple or kind is list:
-            return [self.of(i) for i in x]
+            return tuple([self.of(i) for i in x])
         if kind is HostCall:
             return "HostCall"
         if kind is Product:
@@ -125,7 +127,7 @@ class _Form:
         inputs = [(self.leaf(node), self.of(view)) for node, view in loop.inputs.items()]
         nodes = [self.node(node, loop) for node in loop.nodes]
         outputs = [(self.operand(node, loop), self.of(view)) for node, view in loop.outputs]
-        return loop.shape, inputs, nodes, outputs
+        return loop.shape, tuple(inputs), tuple(nodes), tuple(outputs)
 
     def leaf(self, node: Node) -> Any:
         """A node whose value is there."""
@@ -141,7 +143,7 @@ class _Form:
         inputs = [self.operand(i, loop) for i in node.inputs]
         attrs = [(name, self.of(value)) for name, value in node.attrs.items()]
         rule = op.name if fold is None else (fold.combine, self.operand(fold.x, loop), fold.axes)
-        return rule, inputs, attrs, self.leaf(node)
+        return rule, tuple(inputs), tuple(attrs), self.leaf(node)
 
     def operand(self, node: Node, loop: Loop) -> Any:
         """The number of a node; of one that is another's, moved, its type too."""

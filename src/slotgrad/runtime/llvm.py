@@ -13,7 +13,7 @@ each is followed by a digest of its text.
 Threads compile at the same time, each in a context and with a target machine of its own; the engine
 and the tables have a lock, which nobody holds for long.
 
-May import errors, runtime.host, runtime.cache.
+May import config, errors, runtime.host, runtime.cache.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
 from llvmlite.binding import ffi
 
+from ..config import get_num_threads
 from ..errors import InternalError
 from . import cache as disk
 from .host import Host, host
@@ -87,7 +88,7 @@ def compiled(
 ) -> Library:
     """The functions that the LLVM texts which `write` returns define, compiled and loaded.
 
-    write  several texts are compiled at the same time, and may not call each other
+    write  several texts are compiled side by side, and cannot call each other
     facts  what the texts depend on, so that they are written only if they were never compiled:
            equal facts, equal texts; None: the texts themselves
     quick  unless the best code is there already, make some that takes less time to make, and more
@@ -106,7 +107,8 @@ def compiled(
         key = _key(kind, source, host(), effort)
         if texts is None:
             texts = write()
-        objects, needs = _objects(texts, key, effort), _needs(texts)
+        objects = side_by_side([partial(_object, text, key, effort) for text in texts])
+        needs = _needs(texts)
         if effort == _TUNED:
             disk.default().store(key, _packed(objects, needs))
         return _loaded(key, objects, needs, quick=effort == _QUICK)
@@ -197,26 +199,36 @@ def _needs(texts: Sequence[str]) -> list[str]:
     return [name for name in dict.fromkeys(names) if not name.startswith("llvm.")]
 
 
-def _objects(texts: Sequence[str], key: str, effort: int) -> list[bytes]:
-    """The object of each text; a thread makes each but the first."""
-    found: list[bytes | BaseException] = [b""] * len(texts)
+def side_by_side(jobs: Sequence[Callable[[], Any]]) -> list[Any]:
+    """What functions return, called by this thread and as many others as may be used.
 
-    def work(i: int) -> None:
-        try:
-            found[i] = _object(texts[i], key, effort)
-        except BaseException as error:
-            found[i] = error
+    All come to their end; then the first error is raised.
+    """
+    results: list[Any] = [None] * len(jobs)
+    errors: list[BaseException] = []
+    numbers, next_one = iter(range(len(jobs))), threading.Lock()
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(1, len(texts))]
+    def work() -> None:
+        while True:
+            with next_one:
+                i = next(numbers, None)
+            if i is None:
+                return
+            try:
+                results[i] = jobs[i]()
+            except BaseException as error:
+                errors.append(error)
+
+    count = min(get_num_threads(), host().cores, len(jobs))
+    threads = [threading.Thread(target=work) for _ in range(count - 1)]
     for thread in threads:
         thread.start()
-    work(0)
+    work()
     for thread in threads:
         thread.join()
-    for result in found:
-        if isinstance(result, BaseException):
-            raise result
-    return [code for code in found if isinstance(code, bytes)]
+    if errors:
+        raise errors[0]
+    return results
 
 
 def _object(text: str, key: str, effort: int) -> bytes:
@@ -227,8 +239,8 @@ def _object(text: str, key: str, effort: int) -> bytes:
 def _emitted(writer: Any, module: Any) -> bytes:
     """What `writer.emit_object` returns.
 
-    llvmlite lets one thread at a time into LLVM, but lets us have what its lock guards.  LLVM itself
-    compiles in several threads, if each has its context and target machine.
+    llvmlite lets one thread at a time into LLVM, which itself compiles in several if each has a
+    context and a target machine of its own: here we call what the lock of llvmlite guards.
     """
     emit = getattr(ffi.lib.LLVMPY_TargetMachineEmitToMemory, "_cfn", None)
     if emit is None:

@@ -38,7 +38,7 @@ from ..kernel.indexed import Check, failure
 from ..kernel.ir import Buffer, HostCall, Product, View
 from ..kernel.memory import plan_memory
 from ..memory import aligned_empty
-from ..targets.table import BUFFERS, FAILED, HOST, OPERANDS, ROWS, RUN, SCRATCH
+from ..targets.table import BUFFERS, FAILED, HOST, OPERANDS, ROWS, SCRATCH
 from ..tensor import Tensor
 from . import threads
 from .host import Host, host
@@ -130,8 +130,8 @@ class Program:
         return Writer(self.calls, self.host, self.threads)
 
     def runner(self) -> int:
-        """The address of the function that runs the calls."""
-        return compile_text(RUN).address("run")
+        """The address of the function that does the calls."""
+        return self.library.address("run")
 
     def _chain(self) -> array:
         """The calls, one behind the other; they stay as they are."""

@@ -29,8 +29,8 @@ May import the floor, kernel, targets and the rest of runtime.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ from ..targets.tape import CHEAP, backward_name, backward_text, forward_text
 from .background import use_at_once
 from .host import host
 from .layout import address_of
-from .llvm import Library
+from .llvm import Library, side_by_side
 
 # A kind is a code, or one of these with the operands that are numbers and want no gradient.
 FIRST_IS_NUMBER, SECOND_IS_NUMBER, KINDS = 32, 64, 128
@@ -51,6 +51,7 @@ UNKNOWN = 255
 
 NEAR = (2 << 20) // 24  # slots whose values, gradients and operands a cache of 2 MiB holds
 assert FIRST_OPERATION + len(CODES) <= FIRST_IS_NUMBER
+_CODES = set(code_of.values())
 _CHEAP = {code_of[name] for name in CHEAP}
 
 
@@ -71,12 +72,13 @@ class Interpreter:
     ) -> None:
         self.count = n = len(code)
         code = _column(code, np.uint8, n, "code")
+        if not _libraries:
+            _prepare(_forward, np.flatnonzero(np.bincount(code)).tolist(), _make_sweeps)
         first, second = _column(first, np.int32, n, "first"), _column(second, np.int32, n, "second")
         kinds, counts = _classified(code, first, second, outputs)
         self.leaves = int(counts[0])
         self._codes = {kind % FIRST_IS_NUMBER for kind in np.flatnonzero(counts).tolist() if kind}
-        for c in self._codes:
-            _prepare_forward(c)
+        _prepare(_forward, self._codes)
         begins, kinds, self.place, first, second = self._sort(kinds, counts, first, second)
         self._turns = len(kinds)
         self._columns = begins, kinds, first, second  # their addresses are passed
@@ -134,8 +136,7 @@ class Interpreter:
 
         Gradients of numbers are left as they are.
         """
-        for code in self._codes:
-            _prepare_backward(code)
+        _prepare(_backward, self._codes)
         self._run("down", self._down, values, gradients)
 
     def _run(
@@ -231,8 +232,18 @@ def _least() -> np.ndarray:
 _FORWARD, _BACKWARD = np.zeros(KINDS, np.int64), np.zeros(KINDS, np.int64)
 
 
-@cache
-def _prepare_forward(code: int) -> None:
+_prepared: set[tuple[Callable[[int], None], int]] = set()
+
+
+def _prepare(fill: Callable[[int], None], codes: Iterable[int], *more: Callable[[], None]) -> None:
+    """Fill a table at the kinds of codes, where that has not been done, and do more beside."""
+    missing = [c for c in codes if c in _CODES and (fill, c) not in _prepared]
+    if missing or more:
+        side_by_side([*more, *(partial(fill, c) for c in missing)])
+        _prepared.update((fill, c) for c in missing)
+
+
+def _forward(code: int) -> None:
     """Fill the table of values at the kinds of a code."""
 
     def enter(library: Library) -> None:
@@ -241,8 +252,7 @@ def _prepare_forward(code: int) -> None:
     use_at_once(forward_text(code, host()), enter)
 
 
-@cache
-def _prepare_backward(code: int) -> None:
+def _backward(code: int) -> None:
     """Fill the table of gradients at the kinds of a code."""
 
     def enter(library: Library) -> None:
@@ -257,9 +267,13 @@ def _prepare_backward(code: int) -> None:
 _libraries: list[Library] = []  # of the sweeps, the best one last
 
 
+def _make_sweeps() -> None:
+    use_at_once(sweeps_text(host().lanes(float64)), _libraries.append)
+
+
 def _sweeps() -> Library:
     if not _libraries:
-        use_at_once(sweeps_text(host().lanes(float64)), _libraries.append)
+        _make_sweeps()
     return _libraries[-1]
 
 

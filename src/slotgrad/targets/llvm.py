@@ -23,7 +23,7 @@ from .gemm_plan import plan
 from .lanes import Module, stored
 from .loops import LoopWriter
 from .nest import pointers
-from .table import HOST, NUMBER, OPERANDS, SCRATCH, TABLE
+from .table import HOST, NUMBER, OPERANDS, RUN, SCRATCH, TABLE
 
 WORTH_SHARING = 4e5  # operations: a few microseconds
 SHARES = 4  # portions for each thread: few, since what a thread has written is in its cache
@@ -51,7 +51,8 @@ class Writer:
     def program(self, parts: int) -> list[str]:
         """The text of all kernels, in at most so many parts of about the same length.
 
-        And of `i64 scratch()`, so that who finds the object need not ask the writer.
+        And of what calls them, and of `i64 scratch()`, so that who finds the object need not ask
+        the writer.
         """
         kernels: list[Module] = []
         for number, call in self.calls.items():
@@ -61,6 +62,7 @@ class Writer:
         made = [Module(self.host) for _ in range(max(1, min(parts, length // PART)))]
         for kernel in kernels if len(made) == 1 else sorted(kernels, key=lambda m: -m.length):
             min(made, key=lambda m: m.length).add(kernel)
+        made[0].take("run", RUN)
         define(made[0], "scratch", "i64 @scratch()", [f"  ret i64 {self.scratch}"])
         return [module.text for module in made]
 

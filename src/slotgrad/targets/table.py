@@ -14,7 +14,7 @@ SCRATCH, HOST, FAILED, CLOCK, BUFFERS = range(5)
 KERNEL, NEXT, TABLE, NUMBER, OPERANDS = range(5)
 
 # Does the calls from the first on; the result is not 0 if one has failed.
-_RUN = f"""
+_RUN = f"""\
 define i32 @run(ptr %first) {{{{
 begin:
   br label %look
