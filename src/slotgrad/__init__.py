@@ -196,7 +196,6 @@ from .ops.functions import (
 from .ops.index import (
     nonzero as nonzero,
     one_hot as one_hot,
-    scatter_add as scatter_add,
     take as take,
     take_along_axis as take_along_axis,
 )
@@ -260,6 +259,7 @@ from .ops.unique import (
     unique_inverse as unique_inverse,
     unique_values as unique_values,
 )
+from .ops.update import scatter_add as scatter_add
 from .tensor import (
     Tensor as Tensor,
     is_tensor as is_tensor,

@@ -26,9 +26,9 @@ from .graph.node import NO_ATTRS, Consumed, Node, TensorType, ancestors
 from .graph.op import Op
 from .graph.region import Region
 from .ops.declare import as_tensor
-from .ops.index import through_view
 from .ops.movement import broadcast_to
 from .ops.stop import asking, identity
+from .ops.update import through_view
 from .reads import Reads, Told
 from .tensor import Tensor
 

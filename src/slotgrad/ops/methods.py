@@ -27,6 +27,7 @@ from . import (
     parts,
     reduce,
     stop,
+    update,
 )
 
 METHODS = {
@@ -41,7 +42,8 @@ METHODS = {
     order: "cumsum cumprod argsort sort topk",
     movement: "expand_dims squeeze moveaxis swapaxes broadcast_to",
     arrange: "flatten flip roll split unstack repeat tril triu diagonal",
-    index: "take take_along_axis scatter_add nonzero",
+    index: "take take_along_axis nonzero",
+    update: "scatter_add",
     contract: "matmul dot vecdot outer tensordot",
     parts: "conj",
     stop: "detach clone",
@@ -111,7 +113,7 @@ def _in_place(name: str, f: Any) -> Any:
     def operator(self: Tensor, other: Any) -> Tensor:
         new = f(self, other)
         if modes.grad and new.requires_grad:
-            index.move_on(self, _of_same_shape(new, self, action), action)
+            update.move_on(self, _of_same_shape(new, self, action), action)
             return self
         if new.shape == self.shape and not np.can_cast(new.dtype, self.dtype, "same_kind"):
             raise DTypeError(
@@ -220,7 +222,7 @@ def bind() -> None:
         "__ceil__": functions.ceil,
         "__trunc__": functions.trunc,
         "__getitem__": index.getitem,
-        "__setitem__": index.setitem,
+        "__setitem__": update.setitem,
         "__array_ufunc__": _ufunc,
         "__array_function__": _array_function,
         "reshape": _reshape,
@@ -233,7 +235,7 @@ def bind() -> None:
         "mT": property(movement.matrix_transpose, doc="The last two axes exchanged."),
         "T": property(movement.transpose, doc="The axes reversed."),
         "at": property(
-            index.AtFactory, doc="`x.at[index].set(v)`, `.add(v)` and so on: changed copies."
+            update.AtFactory, doc="`x.at[index].set(v)`, `.add(v)` and so on: changed copies."
         ),
     }.items():
         setattr(Tensor, name, method)
