@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 
 import slotgrad as sg
-from slotgrad.config import MAX_THREADS
 from slotgrad.graph.apply import apply
 from slotgrad.ops.declare import ACCEPTS, RECORDS
 from slotgrad.runtime import program, threads
@@ -91,12 +90,10 @@ class Guarded(program.Program):
                 value = values.get(buffer, buffer.value)
                 if value is not None:
                     kept[-1][...] = value.reshape(-1)
-        shared = "slotgrad_parallel" in self.text()
-        scratch = len(self._scratch) // MAX_THREADS * sg.get_num_threads()
-        kept.append(guarded(scratch if shared else len(self._scratch), border))
+        kept.append(guarded(len(self._scratch), border))
         self.table[program.SCRATCH] = kept[-1].ctypes.data
         self.enter_aliases()
-        if self._native(self.table.buffer_info()[0]):
+        if self._native(self.first):
             self.fail()
         return [self._array(v).copy() for v in self.kernels.outputs]
 
@@ -308,9 +305,10 @@ def everything(machine: str, count: int) -> None:
     program.Program = Guarded  # type: ignore[misc]
     sys.modules["slotgrad.compile"].native_type = lambda base: None  # type: ignore[attr-defined]
     sg.set_num_threads(count)
+    program.sources = lambda: None  # they do not tell what is written now
+    llvm.MAX_THREADS = count  # no scratch for more
     if count > 1:
         llvm.WORTH_SHARING = 0
-        program.sources = lambda: None  # they do not tell what is written now
     for each in (elementwise, structured, arrays_of_odd_shapes, products, random_programs, states):
         each()
     training((13, 37, 11), 9)
