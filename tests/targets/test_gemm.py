@@ -21,6 +21,7 @@ from slotgrad.runtime.llvm import assembly, compile_text
 from slotgrad.targets.emit import Emit
 from slotgrad.targets.gemm import gemm_function, scratch_bytes, units
 from slotgrad.targets.gemm_plan import DOT_ROWS, Gemm, plan, split
+from slotgrad.targets.lanes import Module
 
 HERE = host()
 HOSTS = {
@@ -113,7 +114,10 @@ def check_all(problems: list[Gemm], on=HERE, seed: int = 0, shares: int = 1) -> 
     """Compile the problems in one module, run and check each."""
     rng = np.random.default_rng(seed)
     names = {f"g{i}": p for i, p in enumerate(dict.fromkeys(problems))}
-    library = compile_text("\n".join(gemm_function(name, p, on) for name, p in names.items()))
+    module = Module(on)
+    for name, problem in names.items():
+        module.take(gemm_function(name, problem, on))
+    library = compile_text(module.text)
     for name, problem in names.items():
         case = Case(problem, rng)
         case.run(library.address(name), on, shares)

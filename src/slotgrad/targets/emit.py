@@ -24,7 +24,8 @@ ZERO = "zeroinitializer"
 class Emit:
     """The text of one LLVM function, line by line, with vectors of `lanes` floats of `dtype`.
 
-    `scalar` and `vector` are the names of the types, `block` the label of the current block.
+    `scalar` and `vector` are the names of the types, `suffix` that of the vector in the names of
+    functions, `block` the label of the current block.
     Index arithmetic on numbers known now is done now.
     """
 
@@ -33,7 +34,7 @@ class Emit:
         self.scalar = {4: "float", 8: "double"}[dtype.itemsize]
         self.vector = f"<{lanes} x {self.scalar}>"
         self.block = "entry"
-        self._suffix = f"v{lanes}f{8 * dtype.itemsize}"
+        self.suffix = f"v{lanes}f{8 * dtype.itemsize}"
         self.lines: list[str] = []
         self._entry: dict[str, str] = {}
         self._names = 0
@@ -191,7 +192,7 @@ class Emit:
         if mask is None:
             return self.value(f"load {self.vector}, ptr {pointer}, align {self.size}")
         lanes = f"<{self.lanes} x i1> {mask}, {self.vector} {ZERO}"
-        function = f"@llvm.masked.load.{self._suffix}.p0"
+        function = f"@llvm.masked.load.{self.suffix}.p0"
         return self.value(f"call {self.vector} {function}(ptr {pointer}, i32 {self.size}, {lanes})")
 
     def store(self, value: str, pointer: str, mask: str | None = None) -> None:
@@ -200,7 +201,7 @@ class Emit:
             self.line(f"store {self.vector} {value}, ptr {pointer}, align {self.size}")
             return
         lanes = f"i32 {self.size}, <{self.lanes} x i1> {mask}"
-        function = f"@llvm.masked.store.{self._suffix}.p0"
+        function = f"@llvm.masked.store.{self.suffix}.p0"
         self.line(f"call void {function}({self.vector} {value}, ptr {pointer}, {lanes})")
 
     def broadcast(self, pointer: str) -> str:
@@ -222,7 +223,7 @@ class Emit:
         if not self.fused:
             return self.plus(self.value(f"fmul {self.vector} {a}, {b}"), c)
         v = self.vector
-        return self.value(f"call {v} @llvm.fma.{self._suffix}({v} {a}, {v} {b}, {v} {c})")
+        return self.value(f"call {v} @llvm.fma.{self.suffix}({v} {a}, {v} {b}, {v} {c})")
 
     def prefetch(self, pointer: str) -> None:
         """Ask for a cache line that will be written."""

@@ -59,6 +59,8 @@ def gemm_function(
 ) -> str:
     """LLVM text of the product: `void @name(a, b, c, *extra, scratch, i64 first, i64 last)`.
 
+    And of functions that it shares with other products, by names that tell what they do.
+
     A call computes units first..last - 1 of `units(problem, host)`: batch by batch, tiles of
     rows or panels of columns as `plan` decides.  Calls for disjoint ranges write disjoint parts
     of C and may run at the same time, each with a scratch of its own (`scratch_bytes`).
@@ -130,6 +132,7 @@ class _Product:
         self.name, self.problem, self.plan, self.epilogue = name, problem, chosen, epilogue
         self.new_emit = lambda: Emit(dtype, chosen.lanes, fused)
         self.emit = self.new_emit()
+        self.copies: dict[str, str] = {}  # functions that copy panels
         self.blocked = chosen.depth < problem.k
         self.prefetch = prefetch
         lda, ldb = problem.lda, problem.ldb
@@ -137,13 +140,10 @@ class _Product:
         self.b = Strided("%b", *((ldb, 1) if problem.transpose_b else (1, ldb)))
 
     def text(self, header: str) -> str:
-        functions = []
         if self.plan.units_per_matrix and self.problem.count:
             self.nest()
-            if self.plan.packed and self.b.outer != 1:
-                functions.append(self.pack_text())
         self.emit.line("ret void")
-        return "\n".join([*functions, self.emit.text(header)])
+        return "\n".join([*self.copies.values(), self.emit.text(header)])
 
     def nest(self) -> None:
         p = self.plan
@@ -204,19 +204,28 @@ class _Product:
         if outer == 1:
             copy(emit, here, self.masks(run), trips, self.plan.width)
         else:
-            rest = int(run.ragged > 0)
-            counts = f"i64 {run.size - rest}, i64 {rest}, i64 {trips}"
-            emit.line(f"call void @{self.name}.pack(ptr {pointer}, ptr %scratch, {counts})")
+            whole = run.size - int(run.ragged > 0)
+            self.transpose(pointer, "%scratch", self.plan.lanes, whole, trips)
+            column = whole * self.plan.lanes
+            rest, to = emit.at(pointer, column * outer), emit.at("%scratch", column)
+            self.transpose(rest, to, run.ragged, int(run.ragged > 0), trips)
         return Strided("%scratch", 1, self.plan.width)
+
+    def transpose(self, b: str, to: str, count: int, vectors: int, depth: Index) -> None:
+        """Copy columns of a panel, `count` of each vector, with a function for all products."""
+        if not vectors:
+            return
+        emit, width = self.new_emit(), self.plan.width
+        size = min(self.problem.k, emit.lanes)
+        name = f"transpose.{emit.suffix}.{count}.{size}.{width}"
+        if name not in self.copies:
+            self.copies[name] = transpose_function(name, emit, count, size, width)
+        arguments = f"i64 {vectors}, i64 {self.b.outer}, i64 {depth}"
+        self.emit.line(f"call void @{name}(ptr {b}, ptr {to}, {arguments})")
 
     def masks(self, run: Run) -> list[str | None]:
         """Of the vectors in a row of a panel."""
         return [None] * (run.size - 1) + [self.emit.mask(run.ragged or self.plan.lanes)]
-
-    def pack_text(self) -> str:
-        name, stride, k, ragged = self.name + ".pack", self.b.outer, self.problem.k, self.problem.n
-        ragged %= self.plan.lanes
-        return transpose_function(name, self.new_emit(), stride, k, ragged, self.plan.width)
 
     # -- one tile ------------------------------------------------------------------------
 

@@ -134,36 +134,33 @@ def copy(emit: Emit, b: Strided, masks: Sequence[str | None], depth: Index, widt
             emit.store(emit.load(emit.at(row, v * emit.lanes), mask), emit.at(to, v * emit.lanes))
 
 
-def transpose_function(name: str, emit: Emit, stride: int, k: int, ragged: int, width: int) -> str:
-    """The text of `void @name(ptr b, ptr to, i64 whole, i64 rest, i64 depth)`, which copies
+def transpose_function(name: str, emit: Emit, count: int, size: int, width: int) -> str:
+    """The text of `void @name(ptr b, ptr to, i64 vectors, i64 stride, i64 depth)`, which copies
 
-        to[k * width + j] = b[j * stride + k]    for k < depth, j < whole * lanes + rest * ragged
+        to[k * width + v * lanes + j] = b[(v * lanes + j) * stride + k]
 
-    in squares of lanes x lanes, transposed in registers.  rest is 0 or 1; the lanes behind the
-    ragged ones become 0.  The last square of a row begins where it still fits, and so overlaps
-    the one before it; if all of k is shorter than a square, it is masked.
+    for k < depth, v < vectors, j < count, in squares of lanes x lanes, transposed in registers;
+    lanes behind the first `count` become 0.  size is the smaller one of lanes and the number of
+    columns of b: the last square of a row begins where it still fits, and so overlaps the one
+    before it; if all columns are fewer than a square has, it is masked.
     """
-    lanes, size = emit.lanes, min(k, emit.lanes)
-    mask = emit.mask(size)
-
-    def squares(count: int, vector: Index) -> None:
-        column = emit.mul(vector, lanes)
-        first, out = emit.at("%b", emit.mul(column, stride)), emit.at("%to", column)
-        for position in emit.loop(0, "%depth", lanes):
-            i = emit.smaller(position, "%last")
-            corner, to = emit.at(first, i), emit.at(out, emit.mul(i, width))
-            rows = [emit.load(emit.at(corner, j * stride), mask) for j in range(count)]
-            columns = transpose(emit, rows + [ZERO] * (lanes - count))
-            for j, vector in enumerate(columns[:size]):
-                emit.store(vector, emit.at(to, j * width))
-
+    lanes, mask = emit.lanes, emit.mask(size)
+    rows: list[Index] = [0, "%stride"]
+    rows += [emit.once(f"mul nsw i64 %stride, {j}") for j in range(2, count)]
+    step = emit.once(f"mul nsw i64 %stride, {lanes}")
     emit.line(f"%last = sub nsw i64 %depth, {size}")
-    for vector in emit.loop(0, "%whole"):
-        squares(lanes, vector)
-    for _ in emit.loop(0, "%rest") if ragged else ():
-        squares(ragged, "%whole")
+    for vector in emit.loop(0, "%vectors"):
+        first = emit.at("%b", emit.value(f"mul nsw i64 {vector}, {step}"))
+        out = emit.at("%to", emit.mul(vector, lanes))
+        for position in emit.loop(0, "%depth", lanes):
+            k = emit.smaller(position, "%last")
+            corner, to = emit.at(first, k), emit.at(out, emit.mul(k, width))
+            square = [emit.load(emit.at(corner, row), mask) for row in rows[:count]]
+            columns = transpose(emit, square + [ZERO] * (lanes - count))
+            for j, column in enumerate(columns[:size]):
+                emit.store(column, emit.at(to, j * width))
     emit.line("ret void")
-    parameters = "ptr noalias %b, ptr noalias %to, i64 %whole, i64 %rest, i64 %depth"
+    parameters = "ptr noalias %b, ptr noalias %to, i64 %vectors, i64 %stride, i64 %depth"
     return emit.text(f"define internal void @{name}({parameters}) nounwind")
 
 

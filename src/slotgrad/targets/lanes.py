@@ -23,6 +23,7 @@ May import errors, dtypes and runtime.host.
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from ..runtime.host import Host
 _HALF = (float16, bfloat16)
 _FLOAT_NAMES = {4: "float", 8: "double"}
 _INT32, _UINT16 = np.dtype("i4"), np.dtype("u2")
+_FUNCTION = re.compile(r"^define [^\n]*?@([\w.]+)\(.*?^}\n", re.MULTILINE | re.DOTALL)
 
 # The instruction of an operator for floats, signed and unsigned integers, booleans.
 _INSTRUCTIONS: dict[str, dict[str, str]] = {
@@ -181,14 +183,10 @@ class Module:
         self._declarations |= other._declarations
         self._functions = {**other._functions, **self._functions}
 
-    def take(self, name: str, text: str) -> None:
-        """Add a function from a text, and put the declarations in it where they belong."""
-        lines = text.splitlines()
-        for line in lines:
-            if line.startswith("declare "):
-                self.declare(line.removeprefix("declare "))
-        body = "\n".join(line for line in lines if not line.startswith("declare "))
-        self.define(name, lambda: body + "\n")
+    def take(self, text: str) -> None:
+        """Add the functions of a text, each unless there is one of its name."""
+        for function in _FUNCTION.finditer(text):
+            self._functions.setdefault(function[1], function[0])
 
 
 # -- the writer of instructions ------------------------------------------------------------------

@@ -62,7 +62,7 @@ class Writer:
         made = [Module(self.host) for _ in range(max(1, min(parts, length // PART)))]
         for kernel in kernels if len(made) == 1 else sorted(kernels, key=lambda m: -m.length):
             min(made, key=lambda m: m.length).add(kernel)
-        made[0].take("run", RUN)
+        made[0].take(RUN)
         define(made[0], "scratch", "i64 @scratch()", [f"  ret i64 {self.scratch}"])
         return [module.text for module in made]
 
@@ -81,7 +81,7 @@ class Writer:
 
     def indexed(self, name: str, statement: Indexed, given: Operands, module: Module) -> None:
         inner, at = f"{name}.statement", pointers(given)
-        module.take(inner, indexed.write(statement, inner, module, at))
+        module.take(indexed.write(statement, inner, module, at))
         arguments = ", ".join(f"ptr {pointer.name}" for pointer in at.values())
         lines, status = [*_addresses(given), f"  call void @{inner}({arguments})"], "0"
         if isinstance(statement, Check):
@@ -108,13 +108,13 @@ class Writer:
         shared = _is_shared(count, problem.flops / 2)
         views: list[View | None] = [a, b, c]
         if plain:
-            module.take(inner, gemm_function(inner, problem, self.host))
+            module.take(gemm_function(inner, problem, self.host))
         else:
             rest = Epilogue(p, module, plan(problem, self.host).lanes)
             large = math.prod(p.node.type.shape) * p.node.type.dtype.itemsize > LARGE_RESULT
             fetched = [x for x, v in zip(rest.extra, rest.views) if large and v.contiguous]
             text = gemm_function(inner, problem, self.host, rest, rest.extra, fetched)
-            module.take(inner, text)
+            module.take(text)
             views += rest.views
         lines, arguments = _beginnings(given, views)
         scratch = -(-scratch_bytes(problem, self.host) // ALIGNMENT) * ALIGNMENT
