@@ -50,12 +50,14 @@ class Tensor:
     @property
     def shape(self) -> tuple[int, ...]:
         """The sizes of the axes."""
-        return self.node.type.shape
+        node = self.node
+        return node.type.shape if node.value is None else node.value.shape
 
     @property
     def dtype(self) -> np.dtype:
         """The dtype of the elements."""
-        return self.node.type.dtype
+        node = self.node
+        return node.type.dtype if node.value is None else node.value.dtype
 
     @property
     def ndim(self) -> int:

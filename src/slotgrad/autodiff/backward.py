@@ -75,9 +75,7 @@ def pulled_back(node: Node, g: Any) -> tuple:
 def recalled(node: Node, user: Node) -> Tensor:
     """A tensor for the rule of `user` to read; valueless if it was changed in place since."""
     base = node
-    while not isinstance(base.fate, Changed) and base.op is not None and base.op.view:
-        if not base.inputs:
-            break
+    while base.fate is None and base.op is not None and base.op.view and base.inputs:
         base = base.inputs[0]
     if not isinstance(base.fate, Changed):
         return Tensor(node)
