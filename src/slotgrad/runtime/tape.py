@@ -72,8 +72,6 @@ class Interpreter:
     ) -> None:
         self.count = n = len(code)
         code = _column(code, np.uint8, n, "code")
-        if not _libraries:
-            _prepare(_forward, np.flatnonzero(np.bincount(code)).tolist(), _make_sweeps)
         first, second = _column(first, np.int32, n, "first"), _column(second, np.int32, n, "second")
         kinds, counts = _classified(code, first, second, outputs)
         self.leaves = int(counts[0])
@@ -197,6 +195,8 @@ def needed_of(code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: 
 def _live(code: np.ndarray, first: np.ndarray, second: np.ndarray, outputs: Any) -> np.ndarray:
     """1 for each slot that outputs depend on, 0 for others."""
     n = len(code)
+    if not _libraries:  # what is needed first is compiled side by side
+        _prepare(_forward, np.flatnonzero(np.bincount(code)).tolist(), _make_sweeps)
     live = np.zeros(n, np.uint8)
     live[... if outputs is None else outputs] = 1
     bad = _call("need", code, first, second, _arities(), live, n)

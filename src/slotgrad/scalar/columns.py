@@ -21,7 +21,8 @@ from ..kernel.scalars import FIRST_OPERATION, NUMBER, code_of
 from ..runtime.tape import needed_of
 from .native import Tape
 
-_FEW = 4000  # slots, besides outputs, that are looked for one by one
+_FEW = 500  # slots, besides outputs, that are found one by one before native code has seen all
+_SOME = 4000  # the same, before Python has seen all
 
 
 class Columns(NamedTuple):
@@ -129,13 +130,13 @@ def _operands(tape: Tape, slot: int) -> Iterable[int]:
     return [s for s in (tape.first.item(slot), tape.second.item(slot)) if s >= 0]
 
 
-def few_ancestors(tape: Tape, outputs: Sequence[int]) -> list[int] | None:
+def few_ancestors(tape: Tape, outputs: Sequence[int], few: int = _FEW) -> list[int] | None:
     """The ancestors, ascending, found from the outputs on; None if they are many."""
     python = by_python(tape)
     first, second = memoryview(tape.first.data), memoryview(tape.second.data)
     seen: set[int] = set()
     stack = list(outputs)
-    most = len(stack) + _FEW
+    most = len(stack) + few
     while stack:
         slot = stack.pop()
         if slot in seen:
@@ -154,8 +155,8 @@ def few_ancestors(tape: Tape, outputs: Sequence[int]) -> list[int] | None:
 
 def ancestors(tape: Tape, outputs: Sequence[int]) -> list[int]:
     """The slots that the outputs depend on, ascending."""
-    few = few_ancestors(tape, outputs)
-    return _swept(tape, outputs) if few is None else few
+    some = few_ancestors(tape, outputs, _SOME)
+    return _swept(tape, outputs) if some is None else some
 
 
 def _swept(tape: Tape, outputs: Iterable[int]) -> list[int]:
