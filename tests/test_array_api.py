@@ -88,7 +88,7 @@ OTHERS = """
     zeros_like(x, /, *, dtype=None, device=None)
 """
 LINALG_OF_ONE = """
-    det eigh eigvalsh inv slogdet svdvals
+    det eig eigh eigvals eigvalsh inv slogdet svdvals
 """
 LINALG = """
     cholesky(x, /, *, upper=False)

@@ -29,6 +29,7 @@ ELSEWHERE = {
     "conj": "tests/ops/test_parts.py",
     "fft": "tests/ops/test_fft.py",
     "cholesky": "tests/ops/test_linalg.py",
+    "eig": "tests/ops/test_linalg.py",
     "eigh": "tests/ops/test_linalg.py",
     "qr": "tests/ops/test_linalg.py",
     "slogdet": "tests/ops/test_linalg.py",

@@ -79,6 +79,11 @@ def promote_types(a: np.dtype, b: np.dtype) -> np.dtype:
     return high
 
 
+def real_dtype(dtype: np.dtype) -> np.dtype:
+    """The dtype of the parts of complex numbers; that of real numbers itself."""
+    return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
+
+
 def result_type(*args: Any) -> np.dtype:
     """The dtype in which an operation on these dtypes, tensors and Python numbers is done."""
     strong: np.dtype | None = None

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..config import grad_mode
+from ..dtypes import inexact
 from ..errors import InternalError
 from ..graph.node import Node, ancestors
 from ..ops.declare import constant
@@ -51,7 +52,7 @@ def _vjp_of_vjp(node: Node, tangents: tuple) -> Any:
     types = node.type if several else (node.type,)
     with grad_mode(True):
         us = [
-            Tensor(Node(None, (), {}, np.zeros(t.shape, t.dtype), t.dtype.kind in "fV"))
+            Tensor(Node(None, (), {}, np.zeros(t.shape, t.dtype), t.dtype in inexact))
             for t in types
         ]
         rows = pulled_back(node, tuple(us) if several else us[0])

@@ -32,6 +32,7 @@ from ..dtypes import (
     floating,
     inexact,
     integral,
+    real_dtype,
     result_type,
 )
 from ..errors import BoundsError, DTypeError, OptionError, ShapeError
@@ -271,10 +272,7 @@ def elementwise(
             shape = broadcast_shapes(name, *[t.shape for t in types])
         if result == "bool":
             return TensorType(shape, bool_)
-        dtype = last.dtype
-        if result == "real" and dtype.kind == "c":
-            dtype = np.dtype(f"f{dtype.itemsize // 2}")
-        return TensorType(shape, dtype)
+        return TensorType(shape, real_dtype(last.dtype) if result == "real" else last.dtype)
 
     def parts(out: Tensor, xs: tuple[Tensor, ...], attrs: dict[str, Any]) -> tuple:
         assert partials is not None

@@ -1,87 +1,48 @@
-"""The factorizations and solvers that linear algebra is made of: seven primitives.
+"""Cholesky and QR factorizations, and least squares by QR.
 
-All work on the last two axes and broadcast or batch over the leading ones.  The rules come from
-Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
-differentiation" (2008), Seeger et al., "Auto-differentiating linear algebra" (2017), and Walter
-and Lehmann, "Algorithmic differentiation of linear algebra functions" (2018).
+Matrices lie in the last two axes; leading axes are batches.  The rules are those of Murray,
+"Differentiation of the Cholesky decomposition" (2016), Seeger et al., "Auto-differentiating linear
+algebra" (2017), and Walter and Lehmann, "Algorithmic differentiation of linear algebra functions"
+(2018).
 
-May import the floor, declare, arithmetic, compare, contract, movement, arrange and stop.
+    >>> import slotgrad as sg
+    >>> sg.linalg.cholesky(sg.tensor([[4.0, 2.0], [2.0, 10.0]]))
+    tensor([[2., 0.],
+            [1., 3.]])
+
+May import the floor, declare, movement, parts, stop, matrices and solvers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..errors import GradientError, MatrixError
+from ..config import modes
+from ..errors import GradientError, MatrixError, OptionError
 from ..graph.apply import apply
 from ..tensor import Tensor
-from .arithmetic import where
-from .arrange import tril, triu
-from .declare import (
-    TensorType,
-    align,
-    broadcast_shapes,
-    constant,
-    structured,
-    unbroadcast,
-)
+from .declare import TensorType, structured
+from .matrices import adjoint, as_matrix, as_system, hermitian, lapack, lower_half
 from .movement import concat
+from .parts import conj
+from .solvers import substituted
 from .stop import items
-
-
-def _lapack(failure: str) -> Callable[..., Any]:
-    """Let a value function raise `failure` as a MatrixError where LAPACK gives up."""
-
-    def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(f)
-        def value(*xs: np.ndarray, **attrs: Any) -> Any:
-            try:
-                with np.errstate(all="ignore"):
-                    result = f(*xs, **attrs)
-            except np.linalg.LinAlgError:
-                got = " and ".join(str(x.shape) for x in xs)
-                raise MatrixError(failure.format(got=f"got shape {got}")) from None
-            if isinstance(result, tuple):  # NumPy's named tuples, of scalars where there is no axis
-                return tuple(np.asarray(part) for part in result)
-            return result
-
-        return value
-
-    return decorate
-
-
-def eye(like: Tensor, size: int) -> Tensor:
-    """The unit matrix in the dtype of a tensor."""
-    return constant(np.eye(size, dtype=like.dtype))
-
-
-def _symmetric(x: Tensor) -> Tensor:
-    return (x + x.mT) * 0.5
-
-
-def _inverse_off_diagonal(gaps: Tensor) -> Tensor:
-    """1 / gaps with zeros on the diagonal; inf where two values coincide."""
-    same = constant(np.eye(gaps.shape[-1], dtype=bool))
-    return where(same, 0.0, 1.0 / where(same, 1.0, gaps))
-
 
 # -- primitives ----------------------------------------------------------------------------------
 
 
-@structured("cholesky", accepts="floating")
+@structured("cholesky", accepts="inexact")
 class cholesky_op:
-    """Reads the lower triangle; the cotangent is the symmetric one.  Giles 2008; Murray 2016."""
+    """Reads the lower triangle; the cotangent is the Hermitian one.  Murray 2016."""
 
     def type(x: TensorType) -> TensorType:
         return x
 
-    @_lapack(
-        "cholesky: {got} with a matrix that is not positive definite; expected x = x.mT with"
-        " eigenvalues > 0, add a small multiple of the identity or use eigh"
+    @lapack(
+        "cholesky: {got} with a matrix that is not positive definite; expected x ="
+        " conj(x.mT) with eigenvalues > 0, add a small multiple of the identity or use eigh"
     )
     def value(x: np.ndarray) -> np.ndarray:
         return np.linalg.cholesky(x)
@@ -89,12 +50,9 @@ class cholesky_op:
     samples: list = []
 
     def vjp(g: Tensor, out: Tensor, x: Tensor) -> tuple:
-        n = x.shape[-1]
-        lower_half = constant((np.tri(n) - 0.5 * np.eye(n)).astype(x.dtype))
-
-        def cotangent() -> Tensor:  # L^-T (lower half of L^T g) L^-1
-            left = substituted(out, (out.mT @ g) * lower_half, lower=True, transpose=True)
-            return _symmetric(substituted(out, left.mT, lower=True, transpose=True))
+        def cotangent() -> Tensor:  # L^-T (lower half of L^T g) conj(L)^-1
+            left = substituted(out, lower_half(out.mT @ g), lower=True, transpose=True)
+            return hermitian(substituted(out, adjoint(left), lower=True, transpose=True))
 
         return (cotangent,)
 
@@ -105,117 +63,7 @@ class cholesky_op:
         return k.call("cholesky", x)
 
 
-class _Solve:
-    """What the two solvers share: a (..., n, n), b (..., n, k) -> (..., n, k)."""
-
-    samples: list = []
-
-    def type(a: TensorType, b: TensorType, **attrs: Any) -> TensorType:
-        batch = broadcast_shapes("solve", a.shape[:-2], b.shape[:-2])
-        return TensorType((*batch, *b.shape[-2:]), b.dtype)
-
-
-@structured("solve", accepts="floating")
-class solve_op(_Solve):
-    """a @ x = b for x, by LU."""
-
-    @_lapack(
-        "solve, inv: {got} with a singular matrix; expected an invertible one, use lstsq or pinv"
-        " for a best solution"
-    )
-    def value(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.linalg.solve(a, b)
-
-    def vjp(g: Tensor, out: Tensor, a: Tensor, b: Tensor) -> tuple:
-        gb = apply(solve_op, (a.mT, g))
-        return (lambda: unbroadcast(-(gb @ out.mT), a), lambda: unbroadcast(gb, b))
-
-    def batch(batched: tuple, a: Tensor, b: Tensor) -> Tensor:
-        return apply(solve_op, tuple(align(batched, (a, b))))
-
-    def kernel(k: Any, a: Any, b: Any) -> Any:
-        return k.call("solve", a, b)
-
-
-@structured("solve_triangular", accepts="floating")
-class solve_triangular_op(_Solve):
-    """Attributes lower, unit_diagonal, transpose; the other triangle is not read."""
-
-    @_lapack(
-        "solve_triangular: {got} with a zero on the diagonal; expected none, the matrix is singular"
-    )
-    def value(a: np.ndarray, b: np.ndarray, **attrs: Any) -> np.ndarray:
-        return _substitute(a, b, **attrs)
-
-    def vjp(g: Tensor, out: Tensor, a: Tensor, b: Tensor, **attrs: Any) -> tuple:
-        turned = {**attrs, "transpose": not attrs["transpose"]}
-        gb = apply(solve_triangular_op, (a, g), turned)
-
-        def by_matrix() -> Tensor:
-            full = out @ gb.mT if attrs["transpose"] else gb @ out.mT
-            unit = int(attrs["unit_diagonal"])
-            return -unbroadcast(tril(full, -unit) if attrs["lower"] else triu(full, unit), a)
-
-        return by_matrix, lambda: unbroadcast(gb, b)
-
-    def batch(batched: tuple, a: Tensor, b: Tensor, **attrs: Any) -> Tensor:
-        return apply(solve_triangular_op, tuple(align(batched, (a, b))), attrs)
-
-    def kernel(k: Any, a: Any, b: Any, **attrs: Any) -> Any:
-        return k.call("solve_triangular", a, b, **attrs)
-
-
-def _substitute(
-    a: np.ndarray, b: np.ndarray, lower: bool, unit_diagonal: bool, transpose: bool
-) -> np.ndarray:
-    """Substitution in blocks: one product and one small solve for every 32 rows."""
-    n, unit = a.shape[-1], int(unit_diagonal)
-    part = np.tril(a, -unit) if lower else np.triu(a, unit)
-    if unit:
-        part = part + np.eye(n, dtype=a.dtype)
-    if transpose:
-        part, lower = np.swapaxes(part, -1, -2), not lower
-    out = np.zeros((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:]), b.dtype)
-    starts = range(0, n, 32)
-    for start in starts if lower else reversed(starts):
-        rows = slice(start, min(start + 32, n))
-        known = slice(0, start) if lower else slice(rows.stop, n)
-        rest = b[..., rows, :] - part[..., rows, known] @ out[..., known, :]
-        out[..., rows, :] = np.linalg.solve(part[..., rows, rows], rest)
-    return out
-
-
-def substituted(a: Tensor, b: Tensor, lower: bool, transpose: bool = False) -> Tensor:
-    """a @ x = b, or a.mT @ x = b, for x, reading one triangle of a."""
-    attrs = {"lower": lower, "unit_diagonal": False, "transpose": transpose}
-    return apply(solve_triangular_op, (a, b), attrs)
-
-
-@structured("slogdet", accepts="floating")
-class slogdet_op:
-    """x (..., n, n) -> sign (...), log(abs(det)) (...).  Giles 2008, 2.3.1."""
-
-    def type(x: TensorType) -> tuple:
-        t = TensorType(x.shape[:-2], x.dtype)
-        return t, t
-
-    @_lapack("slogdet: {got}; expected square matrices")
-    def value(x: np.ndarray) -> tuple:
-        return np.linalg.slogdet(x)
-
-    samples: list = []
-
-    def vjp(g: tuple, out: tuple, x: Tensor) -> tuple:
-        return (lambda: apply(solve_op, (x.mT, eye(x, x.shape[-1]) * g[1].expand_dims((-2, -1)))),)
-
-    def batch(batched: tuple, x: Tensor) -> tuple:
-        return items(apply(slogdet_op, (x,)), 2)
-
-    def kernel(k: Any, x: Any) -> Any:
-        return k.call("slogdet", x)
-
-
-@structured("qr", accepts="floating")
+@structured("qr", accepts="inexact")
 class qr_op:
     """x (..., m, n) -> Q (..., m, k), R (..., k, n); k = m if mode is "complete", else min(m, n).
 
@@ -227,7 +75,7 @@ class qr_op:
         k = m if mode == "complete" else min(m, n)
         return TensorType((*batch, m, k), x.dtype), TensorType((*batch, k, n), x.dtype)
 
-    @_lapack("qr: {got}; expected matrices")
+    @lapack("qr: {got}; expected matrices")
     def value(x: np.ndarray, mode: Any) -> tuple:
         return np.linalg.qr(x, mode)
 
@@ -243,10 +91,10 @@ class qr_op:
         if m >= x.shape[-1]:
             return (lambda: _qr_cotangent(gq, gr, q, r),)
 
-        def wide() -> Tensor:  # x = [left, right] with left = Q @ R[:, :m], R[:, m:] = Q^T @ right
-            left = gq + x[..., m:] @ gr[..., m:].mT
+        def wide() -> Tensor:  # x = [left, right] with left = Q @ R[:, :m], R[:, m:] = Q^H @ right
+            left = gq + conj(x[..., m:] @ gr[..., m:].mT)
             by_left = _qr_cotangent(left, gr[..., :m], q, r[..., :m])
-            return concat([by_left, q @ gr[..., m:]], axis=-1)
+            return concat([by_left, conj(q) @ gr[..., m:]], axis=-1)
 
         return (wide,)
 
@@ -258,101 +106,94 @@ class qr_op:
 
 
 def _qr_cotangent(gq: Tensor, gr: Tensor, q: Tensor, r: Tensor) -> Tensor:
-    """(gQ + Q S) R^-T for Q with orthonormal columns and R square."""
-    skewed = r @ gr.mT - gq.mT @ q
-    s = tril(skewed) + tril(skewed, -1).mT
-    return substituted(r, (gq + q @ s).mT, lower=False).mT
+    """(gQ + conj(Q S)) R^-T for Q with orthonormal columns and R square, its diagonal real."""
+    half = lower_half(r @ gr.mT - gq.mT @ q)
+    s = half + adjoint(half)
+    return substituted(r, (gq + conj(q @ s)).mT, lower=False).mT
 
 
-@structured("svd", accepts="floating")
-class svd_op:
-    """x (..., m, n) -> U, S (..., k), Vh; only (S,) if not vectors.  Giles 2008; Seeger 2017.
+# -- functions -----------------------------------------------------------------------------------
 
-    S alone has a rule of its own, finite where singular values coincide.
+
+class QRResult(NamedTuple):
+    """x = Q @ R"""
+
+    Q: Tensor
+    R: Tensor
+
+
+def cholesky(x: Any, /, *, upper: bool = False) -> Tensor:
+    """The lower triangular L with x = L @ conj(L.mT), or its conjugate transpose.
+
+    x        (..., n, n), symmetric or Hermitian, and positive definite; only the lower triangle
+             is read, and the gradient is that of a function of Hermitian matrices
+    upper    whether to return conj(L.mT)
+
+    Raises MatrixError if x is not positive definite.
+
+    >>> import slotgrad as sg
+    >>> sg.linalg.cholesky(sg.tensor([[4.0, 2.0], [2.0, 10.0]]))
+    tensor([[2., 0.],
+            [1., 3.]])
     """
-
-    def type(x: TensorType, full_matrices: bool, vectors: bool) -> tuple:
-        *batch, m, n = x.shape
-        k = min(m, n)
-        rows, columns = (m, n) if full_matrices else (k, k)
-        shapes = ((*batch, m, rows), (*batch, k), (*batch, columns, n))
-        return tuple(TensorType(s, x.dtype) for s in (shapes if vectors else shapes[1:2]))
-
-    @_lapack("svd: {got} without convergence; expected finite numbers, look with sg.isfinite")
-    def value(x: np.ndarray, full_matrices: bool, vectors: bool) -> tuple:
-        return np.linalg.svd(x, full_matrices) if vectors else (np.linalg.svdvals(x),)
-
-    samples: list = []
-
-    def vjp(g: tuple, out: tuple, x: Tensor, full_matrices: bool, vectors: bool) -> tuple:
-        if full_matrices:
-            raise GradientError(
-                f"svd: full_matrices=True of shape {x.shape} has no derivative, the added vectors"
-                " are arbitrary; use full_matrices=False"
-            )
-        if vectors:
-            return (lambda: _svd_cotangent(*g, *out),)
-        u, _, vh = items(apply(svd_op, (x,), {"full_matrices": False, "vectors": True}), 3)
-        return (lambda: (u * g[0].expand_dims(-2)) @ vh,)
-
-    def batch(batched: tuple, x: Tensor, full_matrices: bool, vectors: bool) -> tuple:
-        attrs = {"full_matrices": full_matrices, "vectors": vectors}
-        return items(apply(svd_op, (x,), attrs), 3 if vectors else 1)
-
-    def kernel(k: Any, x: Any, full_matrices: bool, vectors: bool) -> Any:
-        if not vectors:
-            return (k.call("svdvals", x),)
-        return k.call("svd", x, full_matrices=full_matrices)
+    lower = apply(cholesky_op, (as_matrix("cholesky", x, square=True),))
+    return adjoint(lower) if upper else lower
 
 
-def _svd_cotangent(gu: Tensor, gs: Tensor, gv: Tensor, u: Tensor, s: Tensor, vh: Tensor) -> Tensor:
-    row, column = s.expand_dims(-2), s.expand_dims(-1)
-    f = _inverse_off_diagonal((row - column) * (row + column))
-    by_u, by_v = u.mT @ gu, vh @ gv.mT
-    inner = f * (by_u - by_u.mT) * row + column * f * (by_v - by_v.mT)
-    out = u @ (inner + _diagonal_matrix(gs)) @ vh
-    if u.shape[-2] > s.shape[-1]:  # what leaves the space of the columns of U
-        out = out + ((gu - u @ by_u) / row) @ vh
-    if vh.shape[-1] > s.shape[-1]:
-        out = out + u @ ((gv - by_v.mT @ vh) / column)
-    return out
+def qr(x: Any, /, *, mode: Literal["reduced", "complete"] = "reduced") -> QRResult:
+    """x = Q @ R with orthonormal columns of Q and R upper triangular, its diagonal real.
 
+    x       (..., m, n), real or complex; the derivative exists if the first min(m, n) columns are
+            independent
+    mode    "reduced": Q (..., m, k), R (..., k, n) with k = min(m, n); "complete": k = m.  If
+            m > n the completion is arbitrary and backward through it raises GradientError
 
-def _diagonal_matrix(x: Tensor) -> Tensor:
-    return eye(x, x.shape[-1]) * x.expand_dims(-1)
-
-
-@structured("eigh", accepts="floating")
-class eigh_op:
-    """x (..., n, n) -> w (..., n), V (..., n, n); only (w,) if not vectors.  Giles 2008, 3.1.
-
-    Reads the lower triangle; the cotangent is the symmetric one.
+    >>> import slotgrad as sg
+    >>> q, r = sg.linalg.qr(sg.tensor([[3.0], [4.0]]))
+    >>> sg.abs(r)
+    tensor([[5.]])
     """
+    if mode not in ("reduced", "complete"):
+        raise OptionError(f"qr: got mode {mode!r}; expected 'reduced' or 'complete'")
+    x = as_matrix("qr", x)
+    mode = mode if x.shape[-2] > x.shape[-1] else "reduced"
+    return QRResult(*items(apply(qr_op, (x,), {"mode": mode}), 2))
 
-    def type(x: TensorType, vectors: bool) -> tuple:
-        w = TensorType(x.shape[:-1], x.dtype)
-        return (w, x) if vectors else (w,)
 
-    @_lapack("eigh: {got} without convergence; expected finite numbers, look with sg.isfinite")
-    def value(x: np.ndarray, vectors: bool) -> tuple:
-        return np.linalg.eigh(x) if vectors else (np.linalg.eigvalsh(x),)
+def lstsq(a: Any, b: Any, /) -> Tensor:
+    """The x that minimises |a @ x - b|; of many (m < n) the one with the smallest norm.
 
-    samples: list = []
+    By QR, so with the derivatives of QR.
 
-    def vjp(g: tuple, out: tuple, x: Tensor, vectors: bool) -> tuple:
-        if not vectors:  # finite where eigenvalues coincide
-            _, v = items(apply(eigh_op, (x,), {"vectors": True}), 2)
-            return (lambda: (v * g[0].expand_dims(-2)) @ v.mT,)
-        (gw, gv), (w, v) = g, out
+    a    (..., m, n) of full rank min(m, n)
+    b    (m,) or (..., m, k)
 
-        def cotangent() -> Tensor:
-            f = _inverse_off_diagonal(w.expand_dims(-2) - w.expand_dims(-1))
-            return _symmetric(v @ (_diagonal_matrix(gw) + f * (v.mT @ gv)) @ v.mT)
+    Raises MatrixError if a matrix has not full rank; while a function is recorded (vmap,
+    compile) there is no value to look at, and only exact zeros are found.
 
-        return (cotangent,)
+    >>> import slotgrad as sg
+    >>> a = sg.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    >>> sg.linalg.lstsq(a, sg.tensor([3.0, 4.0, 5.0]))
+    tensor([3., 4.])
+    """
+    a, b, vector = as_system("lstsq", a, b, square=False)
+    tall = a.shape[-2] >= a.shape[-1]
+    q, r = qr(a if tall else a.mT)
+    _require_full_rank(r, a.shape)
+    if tall:
+        x = substituted(r, adjoint(q) @ b, lower=False)
+    else:
+        x = conj(q) @ substituted(r, b, lower=False, transpose=True)  # a = R^T Q^T
+    return x.squeeze(-1) if vector else x
 
-    def batch(batched: tuple, x: Tensor, vectors: bool) -> tuple:
-        return items(apply(eigh_op, (x,), {"vectors": vectors}), 2 if vectors else 1)
 
-    def kernel(k: Any, x: Any, vectors: bool) -> Any:
-        return k.call("eigh", x) if vectors else (k.call("eigvalsh", x),)
+def _require_full_rank(r: Tensor, shape: tuple[int, ...]) -> None:
+    if modes.capture is not None:
+        return
+    sizes = np.abs(np.diagonal(r.numpy(), axis1=-2, axis2=-1))
+    rounding = max(shape[-2:]) * np.finfo(sizes.dtype).eps
+    if (sizes <= rounding * sizes.max(axis=-1, keepdims=True, initial=0)).any():
+        raise MatrixError(
+            f"lstsq: got shape {shape} with linearly dependent rows or columns; expected full rank"
+            f" {min(shape[-2:])}, use sg.linalg.pinv(a) @ b"
+        )

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import real_dtype
 from ..graph.apply import apply
 from ..tensor import Tensor
 from .creation import zeros_like
@@ -22,7 +23,7 @@ class _Part:
 
     def type(x: TensorType) -> TensorType:
         check_dtype("real, imag", x.dtype, "complex")
-        return TensorType(x.shape, np.dtype(f"f{x.dtype.itemsize // 2}"))
+        return TensorType(x.shape, real_dtype(x.dtype))
 
 
 @structured("real", accepts="complex")
