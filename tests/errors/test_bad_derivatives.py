@@ -241,7 +241,8 @@ def test_op_with_a_wrong_rule():
         double(leaf(1.0)).sum().backward()
 
 
-def test_second_derivative_through_a_saved_intermediate_value():
+@pytest.mark.parametrize("factor", [1, 1 + 0j], ids=["real", "complex"])
+def test_second_derivative_through_a_saved_intermediate_value(factor):
     def forward(ctx, x):
         between = np.exp(x.numpy())
         ctx.save_for_backward(between)
@@ -251,7 +252,7 @@ def test_second_derivative_through_a_saved_intermediate_value():
         return 2 * g * ctx.saved[0] ** 2
 
     f = function(forward, backward).apply
-    first = sg.grad(lambda x: f(x).sum())
+    first = sg.grad(lambda x: f(x * factor).real.sum())
     assert first(sg.zeros(1)).tolist() == [2]
     with pytest.raises(GradientError, match=r"second derivative through a value .*save.*inputs"):
         sg.grad(lambda x: first(x).sum())(sg.zeros(1))

@@ -58,6 +58,19 @@ def test_derivatives_of_real_functions():
     np.testing.assert_allclose(sg.compile(f)(x).numpy(), f(sg.tensor(x)).numpy(), rtol=1e-12)
 
 
+def test_forward_mode_of_ones_own_operation_with_complex_results():
+    class Turn(sg.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1j
+
+        @staticmethod
+        def backward(ctx, g):
+            return (g * 1j).real
+
+    assert sg.jvp(Turn.apply, (2.0,), (3.0,))[1].tolist() == 3j
+
+
 def test_the_derivative_of_the_absolute_value_at_zero_is_zero():
     f = sg.grad(lambda x: sg.abs(x.astype(sg.complex64)).sum())
     assert f(sg.tensor([0.0, -2.0])).tolist() == [0, -1]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..config import capturing, grad_mode, modes
+from ..dtypes import inexact
 from ..errors import CaptureError, GradientError, UsageError, user_site
 from ..graph.apply import apply
 from ..graph.node import NO_ATTRS, Node, leaf
@@ -63,7 +64,7 @@ class Context:
         self._known = known
         for x in self._saved:
             array = isinstance(x, (Tensor, np.ndarray)) and id(x) not in known
-            if array and x.dtype.kind in "fV":
+            if array and x.dtype in inexact:
                 known[id(x)] = _computed_between(inputs, as_tensor(x))
 
 

@@ -85,9 +85,11 @@ def _cutoff(x: Tensor, s: Tensor, rtol: Any) -> Tensor:
     """The size up to which singular values count as 0."""
     if rtol is None:
         rtol = max(x.shape[-2:]) * float(np.finfo(x.dtype).eps)
-    if isinstance(rtol, (int, float)) and not rtol >= 0:
+    if not isinstance(rtol, (int, float)):
+        return s[..., :1] * detach(as_tensor(rtol)).expand_dims(-1)
+    if not rtol >= 0:
         raise OptionError(f"pinv, matrix_rank: got rtol={rtol}; expected a number >= 0")
-    return s[..., :1] * detach(as_tensor(rtol, s.dtype)).expand_dims(-1)
+    return s[..., :1] * rtol
 
 
 def matrix_rank(x: Any, /, *, rtol: Any = None) -> Tensor:
