@@ -273,6 +273,16 @@ def test_check_grads_finds_a_wrong_rule():
             sg.check_grads(wrong.apply, (x,), modes=(mode,))
 
 
+def test_check_grads_looks_at_both_parts_of_complex_results():
+    for factor in (1, 1j):
+        forward = lambda ctx, x, factor=factor: x * factor  # noqa: E731
+        right = function(forward, lambda ctx, g, factor=factor: (g * factor).real)
+        wrong = function(forward, lambda ctx, g, factor=factor: (g * -factor).real)
+        sg.check_grads(lambda x, f=right: f.apply(x) * (1 + 2j), (np.ones(2),))
+        with pytest.raises(GradientError, match="rule is wrong"):
+            sg.check_grads(wrong.apply, (np.ones(2),))
+
+
 def test_check_grads_finds_a_wrong_second_derivative():
     @sg.op
     def cube(x):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import float64, promote_types
 from ..errors import GradientError, OptionError
 from ..ops.declare import as_tensor, constant
 from ..tensor import Tensor
@@ -33,7 +34,8 @@ def check_grads(
     Compares u . J v for random directions v and u: J v from (f(x + h v) - f(x - h v)) / 2h, from
     forward and from reverse mode.  order 2 does the same with the derivatives in turn.
 
-    xs     tuple or list of arguments, trees of floating-point tensors; use float64
+    xs     tuple or list of arguments, trees of floating-point tensors; use float64.  Results may
+           be complex
     modes  of "reverse" and "forward"
     rtol, atol, step   default: 2e-6, 2e-6, 1e-5 in float64; 2e-2, 2e-2, 1e-2 in float32
 
@@ -96,12 +98,20 @@ def _check(
 
 
 def _random(x: Tensor, rng: np.random.Generator) -> Tensor:
-    return constant(rng.standard_normal(x.shape).astype(x.dtype))
+    value = rng.standard_normal(x.shape)
+    if x.dtype.kind == "c":
+        value = value + 1j * rng.standard_normal(x.shape)
+    return constant(value.astype(x.dtype))
 
 
 def _dot(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
-    pairs = zip(a, b)
-    return float(sum((x.numpy().astype(float) * y.numpy().astype(float)).sum() for x, y in pairs))
+    """What a cotangent gives for a tangent; of complex ones the real part."""
+    products = (_wide(x) * _wide(y) for x, y in zip(a, b))
+    return float(sum(product.sum().real for product in products))
+
+
+def _wide(x: Tensor) -> np.ndarray:
+    return x.numpy().astype(promote_types(x.dtype, float64))
 
 
 def _compare(got: float, expected: float, limits: tuple[float, float, float], what: str) -> None:

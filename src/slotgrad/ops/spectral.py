@@ -146,8 +146,8 @@ class eigh_op:
 class eig_op:
     """x (..., n, n) -> w (..., n), V (..., n, n), complex; only (w,) if not vectors.
 
-    Giles 2008, 3.1, for vectors of length 1: Boeddeker et al. 2017, 4.6.  They turn by no phase:
-    conj(v) . dv = 0.
+    Giles 2008, 3.1; for vectors of length 1 Boeddeker et al. 2017.  Their derivative has no part
+    along them, conj(v) . dv = 0.
     """
 
     def type(x: TensorType, vectors: bool) -> tuple:
@@ -296,7 +296,7 @@ def eig(x: Any, /) -> EigResult:
 
     Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
     differentiation" (2008), 3.1; Boeddeker et al., "On the computation of complex-valued gradients
-    with application to statistically optimum beamforming" (2017), 4.6.
+    with application to statistically optimum beamforming" (2017).
 
     >>> import slotgrad as sg
     >>> sg.linalg.eig(sg.tensor([[2.0, 0.0], [0.0, 1.0]])).eigenvalues
