@@ -20,6 +20,7 @@ A message says what was got, what was expected and what to do.
 
 import os
 import sys
+from types import FrameType
 
 
 class SlotgradError(Exception):
@@ -95,14 +96,21 @@ class _Ours(dict[str, bool]):
 _ours = _Ours()
 
 
-def user_site() -> tuple | None:
-    """Where the user's code called slotgrad: (code object, instruction), cheap to take."""
-    frame = sys._getframe(2)
-    while _ours[frame.f_code.co_filename]:
-        if frame.f_back is None:
-            return None
+def user_site(ours: int = 1) -> tuple | None:
+    """Where the user's code called slotgrad: (code object, instruction), cheap to take.
+
+    ours   how many calls from here outwards are known to be slotgrad's: to look at them takes time
+    """
+    try:
+        frame: FrameType | None = sys._getframe(ours + 1)
+    except ValueError:  # called by no Python code
+        return None
+    while frame is not None:
+        code = frame.f_code
+        if not _ours[code.co_filename]:
+            return code, frame.f_lasti
         frame = frame.f_back
-    return frame.f_code, frame.f_lasti
+    return None
 
 
 def describe_site(site: tuple | None) -> str:

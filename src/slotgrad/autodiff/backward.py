@@ -41,13 +41,13 @@ def reverse(
             continue
         if wanted(node):
             found[node] = g
-        if isinstance(node.fate, Freed):
+        if type(node.fate) is Freed:
             raise FreedGraphError(
                 f"backward: the graph through {node.op.name if node.op else 'a leaf'} was freed by"
                 f" backward() at {describe_site(node.fate.site)}; call that one with"
                 " retain_graph=True, or compute the value again"
             )
-        if node.op is None or not node.inputs or node.op.pullback is None:
+        if not node.inputs or node.op.pullback is None:
             continue  # a leaf
         for i, gi in zip(node.inputs, pulled_back(node, g)):
             if gi is None or i not in inside:

@@ -46,11 +46,11 @@ def apply(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any] = NO_ATTRS) 
         value = asarray(value)  # NumPy turns 0-d results into scalars
     tracked = tracked and modes.grad and op.pullback is not None
     if op.view:  # remember whose memory it is
-        out = Tensor(Node(op, tuple(nodes), attrs, value, tracked, user_site()))
+        out = Tensor(Node(op, tuple(nodes), attrs, value, tracked, user_site(2)))
         out.base = inputs[0]
         return out
     if tracked:
-        return Tensor(Node(op, tuple(nodes), attrs, value, True, user_site()))
+        return Tensor(Node(op, tuple(nodes), attrs, value, True, user_site(2)))
     return Tensor(Node(None, (), NO_ATTRS, value, False))
 
 

@@ -47,15 +47,14 @@ class Node:
     """
 
     __slots__ = (
-        "op", "inputs", "attrs", "value", "requires_grad", "site", "id", "_type", "__weakref__",
-        "__dict__",
+        "op", "inputs", "attrs", "value", "requires_grad", "site", "id", "fate", "owner", "name",
+        "weak", "_type", "__weakref__",
     )  # fmt: skip
 
-    # set on few nodes, so kept out of the slots
-    fate: Freed | Changed | Consumed | None = None
-    owner: weakref.ref[Any] | None = None
-    name: str | None = None
-    weak: type | None = None  # a Python number's type: takes the dtype of what it meets
+    fate: Freed | Changed | Consumed | None
+    owner: weakref.ref[Any] | None
+    name: str | None
+    weak: type | None  # a Python number's type: takes the dtype of what it meets
     _type: Any  # of a node without a value
 
     def __init__(
@@ -74,6 +73,7 @@ class Node:
         self.requires_grad = requires_grad
         self.site = site
         self.id: int = _next_id()
+        self.fate = self.owner = self.name = self.weak = None
 
     @property
     def type(self) -> Any:

@@ -279,10 +279,12 @@ def elementwise(
         return partials(*xs, **attrs, out=out) if wants_out else partials(*xs, **attrs)
 
     def pullback(g: Tensor, out: Tensor, *xs: Tensor, **attrs: Any) -> tuple:
-        def cotangent(x: Tensor, partial: Any) -> Any:
-            return partial if partial is None else lambda: unbroadcast(scale(g, partial), x)
-
-        return tuple([cotangent(x, p) for x, p in zip(xs, parts(out, xs, attrs))])
+        return tuple(
+            [
+                partial if partial is None else lambda p=partial, x=x: unbroadcast(scale(g, p), x)
+                for partial, x in zip(parts(out, xs, attrs), xs)
+            ]
+        )
 
     def pushforward(tangents: tuple, out: Tensor, *xs: Tensor, **attrs: Any) -> Tensor | None:
         total: Tensor | None = None
@@ -311,41 +313,56 @@ def elementwise(
         )
     )
 
+    def promoted(*xs: Any) -> Tensor:
+        return apply(op, promote(*xs, accepts=accepts, op=name))
+
     def unary(x: Any, /) -> Tensor:
         try:
             if x.node.value.dtype in accepted:
                 return apply(op, (x,))
         except AttributeError:  # not a Tensor, or a Tensor without a value
             pass
-        return apply(op, promote(x, accepts=accepts, op=name))
+        return promoted(x)
 
-    def binary(x: Any, y: Any, /) -> Tensor:
-        try:
-            if type(x) is float or type(x) is int:
-                dtype = y.node.value.dtype
-                if dtype in floating and dtype in accepted:
-                    return apply(op, (number(x, dtype), y))
-            dtype = x.node.value.dtype
-            if dtype in accepted:
-                if type(y) is float or type(y) is int:
-                    if dtype in floating:
-                        return apply(op, (x, number(y, dtype)))
-                elif dtype is y.node.value.dtype:
-                    return apply(op, (x, y))
-        except AttributeError:  # an operand is not a Tensor, or has no value
-            pass
-        return apply(op, promote(x, y, accepts=accepts, op=name))
+    def binary(otherwise: Callable[..., Any]) -> Any:
+        def function(x: Any, y: Any, /) -> Any:
+            try:
+                if type(x) is float or type(x) is int:
+                    dtype = y.node.value.dtype
+                    if dtype in floating and dtype in accepted:
+                        return apply(op, (number(x, dtype), y))
+                dtype = x.node.value.dtype
+                if dtype in accepted:
+                    if type(y) is float or type(y) is int:
+                        if dtype in floating:
+                            return apply(op, (x, number(y, dtype)))
+                    elif dtype is y.node.value.dtype:
+                        return apply(op, (x, y))
+            except AttributeError:  # an operand is not a Tensor, or has no value
+                pass
+            return otherwise(x, y)
 
-    function: Any = {1: unary, 2: binary}.get(arity)
-    if function is None:  # ternary operations have a public function of their own
+        return function
 
-        def function(*xs: Any) -> Tensor:
-            return apply(op, promote(*xs, accepts=accepts, op=name))
-
+    function: Any = {1: unary, 2: binary(promoted)}.get(arity, promoted)
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     function.op = op
+    if arity == 2:
+        function.operator = binary(of_operands(promoted))
     return function
+
+
+OPERANDS = (Tensor, bool, int, float, complex, np.ndarray, np.generic, list, tuple)
+
+
+def of_operands(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A binary operator, which leaves operands of foreign types to Python."""
+
+    def operator(x: Any, y: Any) -> Any:
+        return f(x, y) if isinstance(x, OPERANDS) and isinstance(y, OPERANDS) else NotImplemented
+
+    return operator
 
 
 # -- every other family ------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from . import (
     stop,
     update,
 )
+from .declare import of_operands
 
 METHODS = {
     arithmetic: "add sub mul div neg pow maximum minimum atan2 hypot logaddexp remainder"
@@ -77,24 +78,14 @@ COMPARISONS = {
     "ge": compare.greater_equal,
 }
 
-_OPERANDS = (Tensor, bool, int, float, complex, np.ndarray, np.generic, list, tuple)
+
+def _operator(f: Any) -> Any:
+    """The operator of a binary function: of one declared by `elementwise` it is at hand."""
+    return f.operator if hasattr(f, "operator") else of_operands(f)
 
 
-def _operator(f: Any, reflected: bool) -> Any:
-    """An operator that leaves operands of foreign types to Python."""
-    if reflected:
-
-        def operator(self: Tensor, other: Any) -> Any:
-            return f(other, self) if isinstance(other, _OPERANDS) else NotImplemented
-
-    else:
-
-        def operator(self: Tensor, other: Any) -> Any:
-            if type(other) is not Tensor and not isinstance(other, _OPERANDS):
-                return NotImplemented
-            return f(self, other)
-
-    return operator
+def _reflected(operator: Any) -> Any:
+    return lambda self, other: operator(other, self)
 
 
 def _of_same_shape(new: Tensor, x: Tensor, action: str) -> Tensor:
@@ -207,11 +198,11 @@ def bind() -> None:
         for name in names.split():
             setattr(Tensor, name, getattr(module, name))
     for name, f in OPERATORS.items():
-        setattr(Tensor, f"__{name}__", _operator(f, reflected=False))
-        setattr(Tensor, f"__r{name}__", _operator(f, reflected=True))
+        setattr(Tensor, f"__{name}__", _operator(f))
+        setattr(Tensor, f"__r{name}__", _reflected(_operator(f)))
         setattr(Tensor, f"__i{name}__", _in_place(name, f))
     for name, f in COMPARISONS.items():
-        setattr(Tensor, f"__{name}__", _operator(f, reflected=False))
+        setattr(Tensor, f"__{name}__", _operator(f))
     for name, method in {
         "__neg__": arithmetic.neg,
         "__pos__": stop.clone,
