@@ -16,7 +16,7 @@ import numpy as np
 from ..config import grad_mode, modes
 from ..errors import FreedGraphError, GradientError, InternalError, describe_site, user_site
 from ..graph.node import Changed, Freed, Node, ancestors
-from ..ops.declare import as_tensor
+from ..ops.declare import as_tensor, constant
 from ..ops.stop import Part, items
 from ..tensor import Tensor
 
@@ -90,7 +90,7 @@ def _results(node: Node) -> tuple[Tensor, ...]:
 
 
 def _zeros(type: Any) -> Tensor:
-    return as_tensor(np.zeros(type.shape, type.dtype))
+    return constant(np.zeros(type.shape, type.dtype))
 
 
 def _with_part(parts: list[Tensor | None], part: Part) -> list[Tensor | None]:
@@ -151,7 +151,7 @@ def seed(y: Tensor, gradient: Any) -> Tensor:
                 f"backward: got a tensor of shape {y.shape} and no gradient; expected one element,"
                 " reduce it with .sum() or pass backward(gradient) of its shape"
             )
-        return as_tensor(np.ones(y.shape, y.dtype))
+        return constant(np.ones(y.shape, y.dtype))
     g = as_tensor(gradient, y.dtype)
     if g.shape != y.shape:
         raise GradientError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -159,4 +160,4 @@ def ancestors(
             if i not in seen and (i.requires_grad or not tracked_only):
                 seen.add(i)
                 stack.append(i)
-    return sorted(seen, key=lambda n: n.id)
+    return sorted(seen, key=attrgetter("id"))

@@ -116,7 +116,7 @@ def promote(*xs: Any, accepts: str = "any", op: str = "promote") -> tuple[Tensor
     accepted = ACCEPTS[accepts]
     dtype = _common_dtype(xs)
     if dtype is not None and dtype in accepted:
-        return tuple([x if type(x) is Tensor else number(x, dtype) for x in xs])
+        return tuple([x if isinstance(x, Tensor) else number(x, dtype) for x in xs])
     xs = tuple(x if isinstance(x, (Tensor, bool, int, float, complex)) else tensor(x) for x in xs)
     dtype = result_type(*xs)
     whole = dtype in integral or dtype == bool_
@@ -134,10 +134,9 @@ def _common_dtype(xs: tuple) -> Any:
     """
     found, numbers = None, False
     for x in xs:
-        if type(x) is Tensor:
-            node = x.node
-            dtype = node.type.dtype
-            if node.weak is not None or (found is not None and found is not dtype):
+        if isinstance(x, Tensor):
+            dtype = x.dtype
+            if x.node.weak is not None or (found is not None and found is not dtype):
                 return None
             found = dtype
         elif type(x) is float or type(x) is int:
@@ -182,7 +181,7 @@ def normalize_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(ndim))
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    found = tuple(sorted(normalize_axis(a, ndim, op) for a in axes))
+    found = tuple(sorted([normalize_axis(a, ndim, op) for a in axes]))
     if len(set(found)) != len(found):
         raise ShapeError(f"{op}: axis {axis} names an axis twice; name each once")
     return found
@@ -212,7 +211,7 @@ def unbroadcast(g: Tensor, x: Tensor) -> Tensor:
     added = g.ndim - x.ndim
     stretched = [i + added for i, n in enumerate(x.shape) if n == 1 and g.shape[i + added] != 1]
     axes = (*range(added), *stretched)
-    return g.sum(axis=axes, keepdims=True).reshape(x.shape)
+    return g.sum(axis=axes, keepdims=bool(stretched)).reshape(x.shape)
 
 
 def align(batched: tuple[bool, ...], xs: tuple[Tensor, ...]) -> list[Tensor]:
@@ -278,13 +277,11 @@ def elementwise(
         assert partials is not None
         return partials(*xs, **attrs, out=out) if wants_out else partials(*xs, **attrs)
 
-    def pullback(g: Tensor, out: Tensor, *xs: Tensor, **attrs: Any) -> tuple:
-        return tuple(
-            [
-                partial if partial is None else lambda p=partial, x=x: unbroadcast(scale(g, p), x)
-                for partial, x in zip(parts(out, xs, attrs), xs)
-            ]
-        )
+    def pullback(g: Tensor, out: Tensor, *xs: Tensor, **attrs: Any) -> list:
+        found: list[Any] = []
+        for x, p in zip(xs, parts(out, xs, attrs)):
+            found.append(p if p is None else lambda x=x, p=p: unbroadcast(scale(g, p), x))
+        return found
 
     def pushforward(tangents: tuple, out: Tensor, *xs: Tensor, **attrs: Any) -> Tensor | None:
         total: Tensor | None = None

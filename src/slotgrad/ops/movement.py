@@ -37,12 +37,12 @@ def as_shape(shape: Any, op: str, lowest: int = 0) -> tuple[int, ...]:
     """A shape as a tuple of ints; an int is a shape of one axis."""
     given = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
     try:
-        sizes = tuple(operator.index(n) for n in given)
+        sizes = tuple(map(operator.index, given))
     except TypeError:
         raise ShapeError(f"{op}: got shape {shape!r}; expected integers") from None
-    if any(n < lowest for n in sizes):
+    if min(sizes, default=lowest) < lowest:
         raise ShapeError(f"{op}: got shape {sizes}; expected sizes >= {lowest}")
-    if math.prod(n for n in sizes if n > 0) > MOST_ELEMENTS:
+    if math.prod([n for n in sizes if n > 0]) > MOST_ELEMENTS:
         raise ShapeError(f"{op}: got shape {sizes}; expected at most 2**59 elements")
     return sizes
 
@@ -267,7 +267,7 @@ def reshape(x: Any, /, shape: Shape, *, copy: bool | None = None) -> Tensor:
         known = math.prod(n for n in wanted if n != -1)
         if wanted.count(-1) == 1 and known and x.size % known == 0:
             wanted = tuple(x.size // known if n == -1 else n for n in wanted)
-    if any(n < 0 for n in wanted) or math.prod(wanted) != x.size:
+    if -1 in wanted or math.prod(wanted) != x.size:
         raise ShapeError(
             f"reshape: cannot reshape {x.shape} with {x.size} elements to {tuple(wanted)}; the"
             " product of the sizes must agree, and one size may be -1"
@@ -392,7 +392,7 @@ def swapaxes(x: Any, a: int, b: int, /) -> Tensor:
     a, b = normalize_axis(a, x.ndim, "swapaxes"), normalize_axis(b, x.ndim, "swapaxes")
     order = list(range(x.ndim))
     order[a], order[b] = b, a
-    return permute_dims(x, order)
+    return apply(_permute_dims, (x,), {"axes": tuple(order)})
 
 
 def transpose(x: Any, /, axes: Sequence[int] | None = None) -> Tensor:

@@ -38,8 +38,8 @@ Axis = int | tuple[int, ...] | None
 
 def _reduced(shape: tuple[int, ...], axis: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
     if keepdims:
-        return tuple(1 if i in axis else n for i, n in enumerate(shape))
-    return tuple(n for i, n in enumerate(shape) if i not in axis)
+        return tuple([1 if i in axis else n for i, n in enumerate(shape)])
+    return tuple([n for i, n in enumerate(shape) if i not in axis])
 
 
 def _like(reduced: Tensor, x: Tensor, axis: tuple[int, ...]) -> Tensor:
@@ -66,8 +66,9 @@ class _sum:
     @quiet
     def value(x: np.ndarray, axis: tuple, keepdims: bool) -> Any:
         if x.dtype.itemsize == 2 and x.dtype in floating:  # half precision adds up in single
-            return np.sum(x, axis=axis, keepdims=keepdims, dtype=np.float32).astype(x.dtype)
-        return np.sum(x, axis=axis, keepdims=keepdims)
+            wide = np.add.reduce(x, axis, np.float32, keepdims=keepdims)
+            return wide.astype(x.dtype)
+        return np.add.reduce(x, axis, keepdims=keepdims)
 
     linear = True
     samples = _REDUCTIONS
@@ -110,7 +111,7 @@ class _Extremum:
 @structured("max", accepts="ordered")
 class _max(_Extremum):
     def value(x: np.ndarray, axis: tuple, keepdims: bool) -> Any:
-        return np.max(x, axis=axis, keepdims=keepdims)
+        return np.maximum.reduce(x, axis, keepdims=keepdims)
 
     def batch(batched: tuple, x: Tensor, axis: tuple, keepdims: bool) -> Tensor:
         return apply(_max, (x,), {"axis": _shifted(axis), "keepdims": keepdims})
@@ -122,7 +123,7 @@ class _max(_Extremum):
 @structured("min", accepts="ordered")
 class _min(_Extremum):
     def value(x: np.ndarray, axis: tuple, keepdims: bool) -> Any:
-        return np.min(x, axis=axis, keepdims=keepdims)
+        return np.minimum.reduce(x, axis, keepdims=keepdims)
 
     def batch(batched: tuple, x: Tensor, axis: tuple, keepdims: bool) -> Tensor:
         return apply(_min, (x,), {"axis": _shifted(axis), "keepdims": keepdims})
