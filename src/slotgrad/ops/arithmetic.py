@@ -282,11 +282,11 @@ class _Cast:
     def type(x: TensorType, dtype: np.dtype) -> TensorType:
         return TensorType(x.shape, dtype)
 
+    @quiet
     def value(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            if x.dtype.kind == "c" and dtype in floating:
-                x = x.real
-            return x.astype(dtype)
+        if x.dtype.kind == "c" and dtype in floating:
+            x = x.real
+        return x.astype(dtype)
 
     def batch(batched: tuple, x: Tensor, dtype: np.dtype) -> Tensor:
         return _converted(x, dtype)

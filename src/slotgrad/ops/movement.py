@@ -406,4 +406,5 @@ def matrix_transpose(x: Any, /) -> Tensor:
     x = as_tensor(x)
     if x.ndim < 2:
         raise ShapeError(f"matrix_transpose: got shape {x.shape}; expected at least two axes")
-    return swapaxes(x, -1, -2)
+    *front, i, j = range(x.ndim)
+    return apply(_permute_dims, (x,), {"axes": (*front, j, i)})

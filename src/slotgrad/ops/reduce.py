@@ -43,7 +43,9 @@ def _reduced(shape: tuple[int, ...], axis: tuple[int, ...], keepdims: bool) -> t
 
 
 def _like(reduced: Tensor, x: Tensor, axis: tuple[int, ...]) -> Tensor:
-    """A reduced tensor with its axes back in place, ready to broadcast against `x`."""
+    """A reduced tensor that broadcasts against `x`: its axes back in place, but those in front."""
+    if axis == tuple(range(len(axis))):
+        return reduced
     return reduced.reshape(_reduced(x.shape, axis, keepdims=True))
 
 
