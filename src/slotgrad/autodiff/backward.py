@@ -41,7 +41,7 @@ def reverse(
             continue
         if wanted(node):
             found[node] = g
-        if type(node.fate) is Freed:
+        if isinstance(node.fate, Freed):
             raise FreedGraphError(
                 f"backward: the graph through {node.op.name if node.op else 'a leaf'} was freed by"
                 f" backward() at {describe_site(node.fate.site)}; call that one with"
@@ -57,7 +57,7 @@ def reverse(
             if isinstance(gi, Part):
                 g_of[i] = _with_part(g_of.get(i) or [None] * len(i.type), gi)
             else:
-                g_of[i] = gi if i not in g_of else g_of[i] + gi
+                g_of[i] = g_of[i] + gi if i in g_of else gi
     return found
 
 
@@ -68,14 +68,17 @@ def pulled_back(node: Node, g: Any) -> tuple:
         raise InternalError(f"no derivative of {node}; it should not be on the tape")
     if isinstance(g, list):  # of an operation with several results
         g = tuple(_zeros(t) if x is None else x for x, t in zip(g, node.type))
-    out = recalled(node, node) if not isinstance(g, tuple) else _results(node)
-    return op.pullback(g, out, *[recalled(i, node) for i in node.inputs], **node.attrs)
+        out: Any = _results(node)
+    else:
+        out = recalled(node, node) if op.reads_out else None
+    inputs, attrs = [recalled(i, node) for i in node.inputs], node.attrs
+    return op.pullback(g, out, *inputs, **attrs) if attrs else op.pullback(g, out, *inputs)
 
 
 def recalled(node: Node, user: Node) -> Tensor:
     """A tensor for the rule of `user` to read; valueless if it was changed in place since."""
     base = node
-    while base.fate is None and base.op is not None and base.op.view and base.inputs:
+    while base.op is not None and base.op.view and base.fate is None and base.inputs:
         base = base.inputs[0]
     if not isinstance(base.fate, Changed):
         return Tensor(node)

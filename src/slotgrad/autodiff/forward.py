@@ -55,7 +55,7 @@ def _vjp_of_vjp(node: Node, tangents: tuple) -> Any:
             Tensor(Node(None, (), {}, np.zeros(t.shape, t.dtype), t.dtype in inexact))
             for t in types
         ]
-        rows = pulled_back(node, tuple(us) if several else us[0])
+        rows = pulled_back(node, us if several else us[0])
         seeds: dict[Node, Any] = {}
         for v, row in zip(tangents, rows):
             if v is not None and row is not None:

@@ -45,13 +45,12 @@ def apply(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any] = NO_ATTRS) 
     if type(value) is not ndarray and type(value) is not tuple:
         value = asarray(value)  # NumPy turns 0-d results into scalars
     tracked = tracked and modes.grad and op.pullback is not None
-    if op.view:  # remember whose memory it is
-        out = Tensor(Node(op, tuple(nodes), attrs, value, tracked, user_site(2)))
-        out.base = inputs[0]
-        return out
-    if tracked:
-        return Tensor(Node(op, tuple(nodes), attrs, value, True, user_site(2)))
-    return Tensor(Node(None, (), NO_ATTRS, value, False))
+    if not (tracked or op.view):
+        return Tensor(Node(None, (), NO_ATTRS, value, False))
+    out = Tensor(Node(op, tuple(nodes), attrs, value, tracked, user_site(2)))
+    if op.view:
+        out.base = inputs[0]  # whose memory it is
+    return out
 
 
 def reapply(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> Tensor:

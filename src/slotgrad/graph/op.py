@@ -22,6 +22,7 @@ class Op:
     type       (*types, **attrs) -> TensorType, or a tuple; raises the errors on bad shapes
     pullback   (g, out, *inputs, **attrs) -> one cotangent per input: a Tensor, None, or a
                function without arguments, which is called only if that input needs it
+    reads_out  whether the pullback looks at `out`; if not, it may be None
     pushforward (tangents, out, *inputs, **attrs) -> tangent of the result; a tangent may be None
     batch      (batched, *inputs, **attrs) -> result; a batched input and the result have the
                batch axis in front; None: apply example by example
@@ -32,6 +33,7 @@ class Op:
     value: Rule
     type: Rule
     pullback: Rule | None = None
+    reads_out: bool = True
     pushforward: Rule | None = None
     batch: Rule | None = None
     kernel: Rule | None = None

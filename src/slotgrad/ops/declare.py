@@ -256,6 +256,7 @@ def elementwise(
     """
     arity = kernel.__code__.co_argcount - 1
     accepted = ACCEPTS[accepts]
+    takes_numbers = accepted & floating  # of these dtypes becomes a Python number beside them
     wants_out = partials is not None and partials.__code__.co_kwonlyargcount > 0
 
     def type_rule(*types: TensorType, **attrs: Any) -> TensorType:
@@ -300,6 +301,7 @@ def elementwise(
             value,
             type_rule,
             pullback=pullback if partials else None,
+            reads_out=wants_out,
             pushforward=pushforward if partials else None,
             batch=batch,
             kernel=kernel,
@@ -324,17 +326,18 @@ def elementwise(
     def binary(otherwise: Callable[..., Any]) -> Any:
         def function(x: Any, y: Any, /) -> Any:
             try:
-                if type(x) is float or type(x) is int:
-                    dtype = y.node.value.dtype
-                    if dtype in floating and dtype in accepted:
-                        return apply(op, (number(x, dtype), y))
-                dtype = x.node.value.dtype
-                if dtype in accepted:
+                if type(x) is not type(y):
                     if type(y) is float or type(y) is int:
-                        if dtype in floating:
+                        dtype = x.node.value.dtype
+                        if dtype in takes_numbers:
                             return apply(op, (x, number(y, dtype)))
-                    elif dtype is y.node.value.dtype:
-                        return apply(op, (x, y))
+                    elif type(x) is float or type(x) is int:
+                        dtype = y.node.value.dtype
+                        if dtype in takes_numbers:
+                            return apply(op, (number(x, dtype), y))
+                dtype = x.node.value.dtype
+                if dtype is y.node.value.dtype and dtype in accepted:
+                    return apply(op, (x, y))
             except AttributeError:  # an operand is not a Tensor, or has no value
                 pass
             return otherwise(x, y)
