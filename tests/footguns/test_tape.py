@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import copy
 import pickle
 import re
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -30,6 +32,15 @@ def test_changed_input_of_a_product_raises_and_names_both_places():
         y.backward()
     lines = re.findall(r"test_tape\.py:(\d+)", str(caught.value))
     assert len(set(lines)) == 2 and "+=" in str(caught.value)
+
+
+def test_an_operation_that_no_python_code_calls_is_nowhere():
+    made = []
+    _thread.start_new_thread(made.extend, (map(sg.exp, [leaf(1.0)]),))
+    end = time.monotonic() + 5
+    while not made and time.monotonic() < end:
+        time.sleep(0.001)
+    assert [y.node.site for y in made] == [None]
 
 
 def test_changed_input_that_no_rule_reads_is_fine():

@@ -237,6 +237,18 @@ def scale(g: Tensor, partial: Any) -> Tensor:
     return -g if partial == -1 else g * partial
 
 
+OPERANDS = (Tensor, bool, int, float, complex, np.ndarray, np.generic, list, tuple)
+
+
+def of_operands(f: Callable[..., Any]) -> Callable[..., Any]:
+    """A binary operator, which leaves operands of foreign types to Python."""
+
+    def operator(x: Any, y: Any) -> Any:
+        return f(x, y) if isinstance(x, OPERANDS) and isinstance(y, OPERANDS) else NotImplemented
+
+    return operator
+
+
 def elementwise(
     name: str,
     value: Callable[..., Any],
@@ -256,7 +268,7 @@ def elementwise(
     """
     arity = kernel.__code__.co_argcount - 1
     accepted = ACCEPTS[accepts]
-    takes_numbers = accepted & floating  # of these dtypes becomes a Python number beside them
+    takes_numbers = accepted & floating  # beside these a Python number has their dtype
     wants_out = partials is not None and partials.__code__.co_kwonlyargcount > 0
 
     def type_rule(*types: TensorType, **attrs: Any) -> TensorType:
@@ -351,18 +363,6 @@ def elementwise(
     if arity == 2:
         function.operator = binary(of_operands(promoted))
     return function
-
-
-OPERANDS = (Tensor, bool, int, float, complex, np.ndarray, np.generic, list, tuple)
-
-
-def of_operands(f: Callable[..., Any]) -> Callable[..., Any]:
-    """A binary operator, which leaves operands of foreign types to Python."""
-
-    def operator(x: Any, y: Any) -> Any:
-        return f(x, y) if isinstance(x, OPERANDS) and isinstance(y, OPERANDS) else NotImplemented
-
-    return operator
 
 
 # -- every other family ------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class Index:
         self.axes: list[int] = []
         self.separator: int | None = None  # a place in between that the gather shall pass over
         entries = _expand(index, shape)
-        advanced = any(isinstance(e, (Tensor, Places)) for e in entries)
+        advanced = _has_array(entries)
         for entry in entries:
             self._read(entry, shape, advanced)
         broadcast_shapes("index", *[i.shape for i in self.arrays])

@@ -287,7 +287,7 @@ def reshape(x: Any, /, shape: Shape, *, copy: bool | None = None) -> Tensor:
 def permute_dims(x: Any, /, axes: Sequence[int]) -> Tensor:
     """The axes in another order: axis i of the result is axis axes[i] of `x`."""
     x = as_tensor(x)
-    order = tuple(normalize_axis(a, x.ndim, "permute_dims") for a in _axes(axes, "permute_dims"))
+    order = tuple([normalize_axis(a, x.ndim, "permute_dims") for a in _axes(axes, "permute_dims")])
     if sorted(order) != list(range(x.ndim)):
         raise ShapeError(
             f"permute_dims: got axes {tuple(axes)} for shape {x.shape}; expected each of the"
@@ -311,7 +311,7 @@ def broadcast_to(x: Any, /, shape: Shape) -> Tensor:
 
 def cut(x: Tensor, starts: tuple, sizes: tuple, steps: tuple) -> Tensor:
     """A strided box of `x`: the primitive behind basic indexing."""
-    if sizes == x.shape and all(s == 1 for s in steps):
+    if sizes == x.shape and steps == (1,) * len(steps):
         return x
     return apply(_slice, (x,), {"starts": starts, "sizes": sizes, "steps": steps})
 
@@ -398,7 +398,9 @@ def swapaxes(x: Any, a: int, b: int, /) -> Tensor:
 def transpose(x: Any, /, axes: Sequence[int] | None = None) -> Tensor:
     """The axes reversed, or in the given order, as in NumPy."""
     x = as_tensor(x)
-    return permute_dims(x, range(x.ndim)[::-1] if axes is None else axes)
+    if axes is not None:
+        return permute_dims(x, axes)
+    return apply(_permute_dims, (x,), {"axes": tuple(range(x.ndim))[::-1]})
 
 
 def matrix_transpose(x: Any, /) -> Tensor:

@@ -67,10 +67,11 @@ class _sum:
 
     @quiet
     def value(x: np.ndarray, axis: tuple, keepdims: bool) -> Any:
+        # with out=... the sum of all elements is an array too
         if x.dtype.itemsize == 2 and x.dtype in floating:  # half precision adds up in single
-            wide = np.add.reduce(x, axis, np.float32, keepdims=keepdims)
+            wide = np.add.reduce(x, axis, np.float32, out=..., keepdims=keepdims)
             return wide.astype(x.dtype)
-        return np.add.reduce(x, axis, keepdims=keepdims)
+        return np.add.reduce(x, axis, out=..., keepdims=keepdims)
 
     linear = True
     samples = _REDUCTIONS
@@ -113,7 +114,7 @@ class _Extremum:
 @structured("max", accepts="ordered")
 class _max(_Extremum):
     def value(x: np.ndarray, axis: tuple, keepdims: bool) -> Any:
-        return np.maximum.reduce(x, axis, keepdims=keepdims)
+        return np.maximum.reduce(x, axis, out=..., keepdims=keepdims)
 
     def batch(batched: tuple, x: Tensor, axis: tuple, keepdims: bool) -> Tensor:
         return apply(_max, (x,), {"axis": _shifted(axis), "keepdims": keepdims})
@@ -125,7 +126,7 @@ class _max(_Extremum):
 @structured("min", accepts="ordered")
 class _min(_Extremum):
     def value(x: np.ndarray, axis: tuple, keepdims: bool) -> Any:
-        return np.minimum.reduce(x, axis, keepdims=keepdims)
+        return np.minimum.reduce(x, axis, out=..., keepdims=keepdims)
 
     def batch(batched: tuple, x: Tensor, axis: tuple, keepdims: bool) -> Tensor:
         return apply(_min, (x,), {"axis": _shifted(axis), "keepdims": keepdims})
