@@ -321,7 +321,8 @@ class Tensor:
             incoming = _as_array(values)
         if not buffer.flags.writeable:
             raise UsageError(f"{action}: the tensor's memory is read-only; work on x.clone()")
-        if not np.can_cast(incoming.dtype, buffer.dtype, "same_kind") and incoming.size:
+        fits = incoming.dtype == buffer.dtype or not incoming.size
+        if not (fits or np.can_cast(incoming.dtype, buffer.dtype, "same_kind")):
             raise DTypeError(
                 f"{action}: cannot write {incoming.dtype} into a tensor of dtype {buffer.dtype};"
                 " convert with astype"

@@ -7,6 +7,7 @@ import pytest
 
 import slotgrad as sg
 from slotgrad import dtypes, errors
+from slotgrad.ops.declare import promote
 
 WHOLE = ["bool", "int8", "int32", "int64", "uint8", "uint64"]
 FLOATS = ["float16", "bfloat16", "float32", "float64"]
@@ -115,6 +116,15 @@ def test_python_ints_must_fit():
     assert f(x, 4).tolist() == [5, 6]
     with pytest.raises(errors.DTypeError, match="does not fit float64"):
         f(10**400, 1)
+
+
+@pytest.mark.parametrize("name", ["float64", "complex128"])
+def test_python_numbers_keep_the_signs_of_their_zeros(name):
+    numbers = [0, 0.0, -0.0] + [complex(-1, 0.0), complex(-1, -0.0)] * (name == "complex128")
+    one = sg.ones((), dtype=name)
+    for number in numbers * 2:  # in the second round they are known already
+        found, _ = promote(number, one)
+        assert str(found.numpy()) == str(np.array(number, name))
 
 
 @np.errstate(all="ignore")

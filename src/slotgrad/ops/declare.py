@@ -95,7 +95,7 @@ _numbers: dict[tuple, Tensor] = {}
 
 def number(x: Scalar, dtype: np.dtype) -> Tensor:
     """A constant without axes; small ones are shared, since expressions repeat them."""
-    key = (x, dtype)
+    key = (x if x and type(x) is not complex else str(x), dtype)  # 0.0 == -0.0
     try:
         return _numbers[key]
     except KeyError:
@@ -106,7 +106,7 @@ def number(x: Scalar, dtype: np.dtype) -> Tensor:
         raise DTypeError(f"{x} does not fit {dtype}: {error}; use a wider dtype") from None
     value.flags.writeable = False
     made = Tensor(leaf(value))
-    if len(_numbers) < 1000 and x != 0:  # 0 == -0.0, so zeros have no key of their own
+    if len(_numbers) < 1000:
         _numbers[key] = made
     return made
 
