@@ -302,7 +302,7 @@ class Tensor:
         The tensor moves to a new node; the old node loses its value, so that a backward that
         still needs it raises instead of computing with the new one.
         """
-        node, site = self.node, user_site()
+        node, site = self.node, user_site(2)
         if node.requires_grad and (modes.grad or not self.is_leaf):
             what = "leaf" if self.is_leaf else f"result of {node.op.name if node.op else ''}"
             way = "inside `with sg.no_grad():`" if self.is_leaf else "on x.detach().clone()"
