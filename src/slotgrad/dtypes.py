@@ -46,8 +46,6 @@ def as_dtype(dtype: Any) -> np.dtype:
     >>> as_dtype("bfloat16"), as_dtype(float), as_dtype(np.int8)
     (dtype(bfloat16), dtype('float32'), dtype('int8'))
     """
-    if isinstance(dtype, np.dtype) and dtype in _RANK:
-        return dtype
     if isinstance(dtype, str) and dtype in NAMED:
         return NAMED[dtype]
     if isinstance(dtype, type) and dtype in _OF_SCALAR:

@@ -99,7 +99,7 @@ _ours = _Ours()
 def user_site(ours: int = 1) -> tuple | None:
     """Where the user's code called slotgrad: (code object, instruction), cheap to take.
 
-    ours   how many calls from here outwards are known to be slotgrad's: to look at them takes time
+    ours   how many calls from here outwards are known to be slotgrad's and need no look
     """
     try:
         frame: FrameType | None = sys._getframe(ours + 1)

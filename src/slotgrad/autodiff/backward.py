@@ -8,7 +8,7 @@ May import the floor and ops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ def reverse(
     return found
 
 
-def pulled_back(node: Node, g: Any) -> tuple:
+def pulled_back(node: Node, g: Any) -> Sequence[Any]:
     """One cotangent for each input of a node, by its operation's rule."""
     op = node.op
     if op is None or op.pullback is None:

@@ -95,7 +95,8 @@ _numbers: dict[tuple, Tensor] = {}
 
 def number(x: Scalar, dtype: np.dtype) -> Tensor:
     """A constant without axes; small ones are shared, since expressions repeat them."""
-    key = (x if x and type(x) is not complex else str(x), dtype)  # 0.0 == -0.0
+    # 0.0 and -0.0 are equal as keys, so they go by their text
+    key = (x if x and type(x) is not complex else str(x), dtype)
     try:
         return _numbers[key]
     except KeyError:
@@ -237,18 +238,6 @@ def scale(g: Tensor, partial: Any) -> Tensor:
     return -g if partial == -1 else g * partial
 
 
-OPERANDS = (Tensor, bool, int, float, complex, np.ndarray, np.generic, list, tuple)
-
-
-def of_operands(f: Callable[..., Any]) -> Callable[..., Any]:
-    """A binary operator, which leaves operands of foreign types to Python."""
-
-    def operator(x: Any, y: Any) -> Any:
-        return f(x, y) if isinstance(x, OPERANDS) and isinstance(y, OPERANDS) else NotImplemented
-
-    return operator
-
-
 def elementwise(
     name: str,
     value: Callable[..., Any],
@@ -264,7 +253,8 @@ def elementwise(
 
     Inputs are promoted to a common dtype that `accepts` names (see ACCEPTS) and broadcast;
     `result` is "same" (that dtype) or "bool".  Returns the public function; its record is the
-    attribute `op`.
+    attribute `op`.  A binary one has `of(types)`: the same function, which returns NotImplemented
+    for operands of other types, as operators do.
     """
     arity = kernel.__code__.co_argcount - 1
     accepted = ACCEPTS[accepts]
@@ -335,8 +325,8 @@ def elementwise(
             pass
         return promoted(x)
 
-    def binary(otherwise: Callable[..., Any]) -> Any:
-        def function(x: Any, y: Any, /) -> Any:
+    def of(types: Any) -> Any:
+        def binary(x: Any, y: Any, /) -> Any:
             try:
                 if type(x) is not type(y):
                     if type(y) is float or type(y) is int:
@@ -352,16 +342,17 @@ def elementwise(
                     return apply(op, (x, y))
             except AttributeError:  # an operand is not a Tensor, or has no value
                 pass
-            return otherwise(x, y)
+            fit = isinstance(x, types) and isinstance(y, types)
+            return promoted(x, y) if fit else NotImplemented
 
-        return function
+        return binary
 
-    function: Any = {1: unary, 2: binary(promoted)}.get(arity, promoted)
+    function: Any = {1: unary, 2: of(object)}.get(arity, promoted)
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     function.op = op
     if arity == 2:
-        function.operator = binary(of_operands(promoted))
+        function.of = of
     return function
 
 

@@ -29,7 +29,6 @@ from . import (
     stop,
     update,
 )
-from .declare import of_operands
 
 METHODS = {
     arithmetic: "add sub mul div neg pow maximum minimum atan2 hypot logaddexp remainder"
@@ -78,10 +77,16 @@ COMPARISONS = {
     "ge": compare.greater_equal,
 }
 
+_OPERANDS = (Tensor, bool, int, float, complex, np.ndarray, np.generic, list, tuple)
+
 
 def _operator(f: Any) -> Any:
-    """The operator of a binary function: of one declared by `elementwise` it is at hand."""
-    return f.operator if hasattr(f, "operator") else of_operands(f)
+    """A binary function as an operator, which leaves operands of foreign types to Python."""
+
+    def operator(x: Any, y: Any) -> Any:
+        return f(x, y) if isinstance(x, _OPERANDS) and isinstance(y, _OPERANDS) else NotImplemented
+
+    return f.of(_OPERANDS) if hasattr(f, "of") else operator
 
 
 def _reflected(operator: Any) -> Any:
