@@ -111,7 +111,8 @@ def _in_place(name: str, f: Any) -> Any:
         if modes.grad and new.requires_grad:
             update.move_on(self, _of_same_shape(new, self, action), action)
             return self
-        if new.shape == self.shape and not np.can_cast(new.dtype, self.dtype, "same_kind"):
+        fits = new.dtype == self.dtype or np.can_cast(new.dtype, self.dtype, "same_kind")
+        if new.shape == self.shape and not fits:
             raise DTypeError(
                 f"{action}: the result has dtype {new.dtype}, which a tensor of dtype {self.dtype}"
                 " cannot hold; convert with astype"
