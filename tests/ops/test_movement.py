@@ -146,6 +146,8 @@ def test_triangles_and_diagonals(shape):
         same(sg.diagonal(x, k, -2, -1), np.diagonal(x, k, -2, -1))
         same(sg.diagonal(x, k, -1, -2), np.diagonal(x, k, -1, -2))
     assert sg.tril(x, 10**30).tolist() == x.tolist()
+    same(sg.tril(x > 0), np.tril(x > 0))
+    same(sg.triu(x > 0), np.triu(x > 0))
 
 
 def test_diag_both_ways():

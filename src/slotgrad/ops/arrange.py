@@ -227,13 +227,13 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", constant_values: floa
 def tril(x: Any, /, k: int = 0) -> Tensor:
     """The elements on and below diagonal k of each matrix; 0 above."""
     x = as_tensor(x)
-    return where(constant(_triangle(x, k, "tril")), x, 0)
+    return where(constant(_triangle(x, k, "tril")), x, False)
 
 
 def triu(x: Any, /, k: int = 0) -> Tensor:
     """The elements on and above diagonal k of each matrix; 0 below."""
     x = as_tensor(x)
-    return where(constant(~_triangle(x, as_int(k, "k", "triu") - 1, "triu")), x, 0)
+    return where(constant(~_triangle(x, as_int(k, "k", "triu") - 1, "triu")), x, False)
 
 
 def _triangle(x: Tensor, k: Any, op: str) -> np.ndarray:
