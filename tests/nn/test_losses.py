@@ -58,6 +58,11 @@ def test_huber_delta():
             nn.HuberLoss(delta=delta)
 
 
+def test_huber_gradient_is_bounded_however_large_the_error():
+    slope = sg.grad(lambda x: F.huber_loss(x, sg.zeros(3), "sum"))
+    assert slope(sg.tensor([np.inf, -np.inf, 1e38])).tolist() == [1.0, -1.0, 1.0]
+
+
 @pytest.mark.parametrize("reduction", REDUCE)
 @pytest.mark.parametrize("shape", [(), (2,), (2, 2)])
 def test_cross_entropy_with_class_numbers(shape, reduction):

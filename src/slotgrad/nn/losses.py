@@ -86,7 +86,8 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     input, target = _pair(input, target, reduction, "huber_loss")
     error = input - target
     size = abs(error)
-    losses = where(size <= delta, 0.5 * error * error, delta * (size - 0.5 * delta))
+    near = where(size <= delta, error, 0.0)  # squares must not overflow where they are not used
+    losses = where(size <= delta, 0.5 * near * near, delta * (size - 0.5 * delta))
     return _REDUCTIONS[reduction](losses)
 
 
