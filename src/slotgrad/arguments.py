@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .config import modes
-from .runtime.variant import NUMBERS
+from .runtime.variant import NUMBERS, tapeless
 from .tensor import Tensor
 from .tree import Structure, flatten
 
@@ -35,7 +35,9 @@ class Given(NamedTuple):
     @property
     def tracked(self) -> bool:
         """Whether an outer tape needs the call."""
-        return modes.grad and any(isinstance(x, Tensor) and x.requires_grad for _, x in self.inputs)
+        return modes.grad and any(
+            isinstance(x, Tensor) and x.requires_grad and not tapeless(x) for _, x in self.inputs
+        )
 
     @property
     def built_in(self) -> list[Any]:
@@ -76,7 +78,7 @@ class Parameters:
                 kinds.append((type(x), _hashable(x)))
                 continue
             inputs.append((i, x))
-            kinds.append((x.dtype, x.shape) if isinstance(x, _ARRAYS) else type(x))
+            kinds.append((x.dtype, x.shape, tapeless(x)) if isinstance(x, _ARRAYS) else type(x))
         return Given(leaves, structure, inputs, (structure, tuple(kinds), modes.grad))
 
 

@@ -11,7 +11,7 @@ May import the floor and the mathematics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -22,7 +22,7 @@ from numpy.lib.array_utils import byte_bounds
 from .config import capturing, grad_mode, nothing
 from .errors import CaptureError, describe_site, user_site
 from .graph.apply import apply, symbolic
-from .graph.node import NO_ATTRS, Consumed, Node, TensorType, ancestors
+from .graph.node import NO_ATTRS, Consumed, Node, Tapeless, TensorType, ancestors
 from .graph.op import Op
 from .graph.region import Region
 from .ops.declare import as_tensor
@@ -66,6 +66,7 @@ class Captured:
     region: Region
     result: Any  # as the function returned it
     results: int  # number of tensors in it
+    tracked: list[bool]  # for each, whether gradients would flow on from it
     state: list[State]
     gradients: list[tuple[Tensor, Tensor | None]]  # the .grad on exit: kept, or none
     used_up: list[Tensor]  # whose .grad the function threw away on entry and made anew
@@ -94,6 +95,7 @@ class Capture:
         self.starts: set[Node] = set()  # that transformations differentiate with respect to
         self.same: dict[Node, Node] = {}  # nodes that ask for gradients: what they were before
         self.lifted: set[Node] = set()  # that results no longer depend on
+        self.released: set[Node] = set()  # through which no second backward goes
         self.start = Node(None, (), NO_ATTRS, None, False).id
         self.made: set[Node] = set()
         self.overwritten: set[Node] = set()
@@ -148,7 +150,7 @@ class Capture:
         """The entry of a tensor from outside, made when it is first met."""
         node = x.node
         if node not in self.states:
-            if node.requires_grad and not node.is_leaf:
+            if node.requires_grad and not (node.is_leaf or isinstance(node.fate, Tapeless)):
                 raise CaptureError(
                     f"at {describe_site(user_site())} the captured function uses a tensor that"
                     f" {node.op.name if node.op else ''} at {describe_site(node.site)} computed"
@@ -160,7 +162,12 @@ class Capture:
 
     def _stand_in(self, node: Node, x: Tensor) -> Node:
         entry = Node(None, (), NO_ATTRS, None, node.requires_grad)
-        entry.type, entry.name, entry.owner = node.type, node.name, node.owner
+        entry.type, entry.name, entry.owner, entry.fate = (
+            node.type,
+            node.name,
+            node.owner,
+            node.fate,
+        )
         self.made.add(entry)
         return entry
 
@@ -288,6 +295,10 @@ class Capture:
                 " computed from this tensor; call it as soon as the tensor is made"
             )
 
+    def release(self, nodes: Iterable[Node]) -> None:
+        """A backward has gone through these nodes, which eager code would have freed."""
+        self.released.update(n for n in nodes if n.op is not None)
+
     # -- guards -----------------------------------------------------------------------------------
 
     def depend(self, teller: Any, what: str, say: Callable[..., list[Any]]) -> None:
@@ -349,10 +360,10 @@ def _is_custom(op: Op) -> bool:
     return op.again is not None or op.family == "inlined"
 
 
-def placeholder(type: TensorType, requires_grad: bool = False) -> Tensor:
+def placeholder(type: TensorType, fate: Tapeless | None = None) -> Tensor:
     """A tensor that stands for an argument."""
-    node = Node(None, (), NO_ATTRS, None, requires_grad)
-    node.type = type
+    node = Node(None, (), NO_ATTRS, None, fate is not None)
+    node.type, node.fate = type, fate
     return Tensor(node)
 
 
@@ -376,6 +387,8 @@ def capture(
         with capturing(recorder):
             result = run()
             results = [recorder.enter(y) for y in leaves(result)]
+            done = recorder.released | recorder.lifted
+            tracked = [y.requires_grad and y not in done for y in results]
     finally:
         gradients = recorder.restore()
     states = [*recorder.states.values(), *recorder.gradient_states.values()]
@@ -394,6 +407,7 @@ def capture(
         region,
         result,
         len(results),
+        tracked,
         states,
         gradients,
         used_up,

@@ -19,7 +19,7 @@ from .arguments import Given, Parameters
 from .capture import Captured, capture
 from .config import changes, modes
 from .errors import OptionError, UsageError, describe_site, user_site
-from .graph.node import leaf
+from .graph.node import Tapeless, leaf
 from .graph.region import Region
 from .inspection import Inspected
 from .mapping import map_rows
@@ -167,6 +167,7 @@ class Compiled(Inspected):
                 result_structure,
                 [x if isinstance(x, Tensor) else None for x in result_leaves],
                 [None if isinstance(x, Tensor) else x for x in result_leaves],
+                [Tapeless(self.__name__) if on else None for on in captured.tracked],
                 numbers,
                 reads,
                 [(x, consumed(x, self.__name__)) for x in captured.used_up],
@@ -236,9 +237,9 @@ class Compiled(Inspected):
         for x, marker in variant.used_up:
             x._grad = marker
         rebind(captured.rebound)
-        results = iter(values[:count])
+        results = zip(values[:count], variant.fates)
         filled = [
-            other if y is None else returned(next(results), variant.numbers)
+            other if y is None else returned(*next(results), variant.numbers)
             for y, other in zip(variant.outputs, variant.others)
         ]
         return unflatten(variant.structure, filled)
@@ -324,6 +325,10 @@ def compile(
     (`losses.append(loss)`, `print`) happens when it is captured; only attributes of modules, such
     as the mode that `train()` and `eval()` set, are set at each call.  A method is compiled for
     each object.
+
+    Gradients are computed inside: a function of tensors that require gradients runs uncompiled,
+    as part of their tape, and a backward that gets to a result which depends on tensors from
+    outside that do raises GradientError.  Under `sg.no_grad()` results are constants.
 
     With Python numbers as the only arguments, results are Python numbers, computed in float64.
 

@@ -336,3 +336,65 @@ def test_gradients_can_be_returned():
     F.cross_entropy(twin(X), Y).backward()
     for g, p in zip(gradients(X, Y), twin.parameters()):
         np.testing.assert_allclose(g.numpy(), p.grad.numpy(), rtol=1e-5, atol=1e-7)
+
+
+def test_gradients_do_not_stop_silently_at_a_compiled_forward():
+    model, opt, _ = make()
+    head = nn.Linear(2, 2)
+    features = sg.compile(lambda x: model(x))
+    on_features = sg.compile(lambda h: F.cross_entropy(head(h), Y))
+    kept = features(X)
+
+    @sg.compile
+    def step(h):
+        loss = on_features(h)
+        loss.backward()
+        return loss
+
+    @sg.compile
+    def step_on_kept():
+        F.cross_entropy(head(kept), Y).backward()
+
+    penalty = sum((p * p).sum() for p in model.parameters())
+    for use in (
+        lambda: F.cross_entropy(features(X), Y).backward(),
+        lambda: (F.cross_entropy(features(X), Y) + penalty).backward(),
+        lambda: features.map(sg.stack([X, X])).sum().backward(),
+        lambda: on_features(features(X)).backward(),
+        lambda: step(features(X)),
+        step_on_kept,
+    ):
+        for _ in range(3):
+            with pytest.raises(sg.errors.GradientError, match="result of the compiled function"):
+                use()
+    assert all(p.grad is None for p in [*model.parameters(), *head.parameters()])
+
+
+def test_compiled_forwards_without_gradients_are_constants():
+    model, opt, _ = make()
+    head = nn.Linear(2, 2)
+    features = sg.compile(lambda x: model(x))
+    step = sg.compile(lambda h: sg.value_and_grad(lambda w: ((h @ w) ** 2).sum())(head.weight.mT))
+    with sg.no_grad():
+        constants = [features(X) for _ in range(3)]
+    constants += [features(X).detach(), features.map(X[None])[0].detach()]
+    for h in constants:
+        assert not h.requires_grad
+        loss, g = step(h)
+        assert g.tolist() == pytest.approx((2 * h.mT @ h @ head.weight.mT).numpy(), rel=1e-5)
+
+
+def test_losses_of_compiled_steps_are_constants_and_what_they_did_not_derive_is_not():
+    model, opt, _ = make()
+
+    @sg.compile
+    def step(x, y):
+        logits = model(x)
+        loss = F.cross_entropy(logits, y)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        return loss, logits, logits.argmax(axis=1), model(x)
+
+    for _ in range(3):
+        assert [y.requires_grad for y in step(X, Y)] == [False, False, False, True]

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..config import grad_mode, modes
 from ..errors import FreedGraphError, GradientError, InternalError, describe_site, user_site
-from ..graph.node import Changed, Freed, Node, ancestors
+from ..graph.node import Changed, Freed, Node, Tapeless, ancestors
 from ..ops.declare import as_tensor, constant
 from ..ops.stop import Part, items
 from ..tensor import Tensor
@@ -47,6 +47,8 @@ def reverse(
                 f" backward() at {describe_site(node.fate.site)}; call that one with"
                 " retain_graph=True, or compute the value again"
             )
+        if isinstance(node.fate, Tapeless):
+            raise node.fate.error()
         if not node.inputs or node.op.pullback is None:
             continue  # a leaf
         for i, gi in zip(node.inputs, pulled_back(node, g)):
@@ -142,8 +144,12 @@ def backward(
             owner = node.owner() if node.owner is not None else None
             if owner is not None:
                 owner.grad = g if owner.grad is None else owner.grad + g
-    if modes.capture is None and not (create_graph if retain_graph is None else retain_graph):
+    if create_graph if retain_graph is None else retain_graph:
+        return
+    if modes.capture is None:
         _free(order)
+    else:
+        modes.capture.release(order)
 
 
 def seed(y: Tensor, gradient: Any) -> Tensor:

@@ -8,7 +8,7 @@ May import the floor and ops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -69,6 +69,9 @@ class Recorder:
     def track(self, x: Tensor, on: bool) -> Node:
         """A node of the same value that asks for gradients, or stops asking."""
         return asking(x, on).node
+
+    def release(self, nodes: Iterable[Node]) -> None:
+        """Nothing: the graph of one example is gone when the function ends."""
 
     def retain_grad(self, x: Tensor) -> None:
         """Any tensor may have a gradient."""

@@ -68,7 +68,9 @@ class Linearized:
         # a tape outside this transformation asks for derivatives of our derivatives
         self.nested = modes.grad and (
             any(x.requires_grad for x in self.inputs)
-            or any(n.requires_grad and n.is_leaf and n not in starts for n in every)
+            or any(
+                n.requires_grad and (n.is_leaf or not n.inputs) and n not in starts for n in every
+            )
         )
 
     def released(self, y: Any) -> Any:

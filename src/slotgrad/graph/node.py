@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import CaptureError
+from ..errors import CaptureError, GradientError
 
 if TYPE_CHECKING:
     from .op import Op
@@ -43,7 +43,7 @@ class Node:
                     while a function is captured and after the value was changed in place
     requires_grad   whether a gradient with respect to some leaf may flow through
     site            where the user's code made it, for messages
-    fate            None, or why `value` or `inputs` are gone (see `Freed`, `Changed`)
+    fate            None, or why `value` or `inputs` are gone (see `Freed`, `Changed`, `Tapeless`)
     owner           a weak reference to the tensor whose `.grad` collects this node's gradient
     """
 
@@ -52,7 +52,7 @@ class Node:
         "weak", "_type", "__weakref__",
     )  # fmt: skip
 
-    fate: Freed | Changed | Consumed | None
+    fate: Freed | Changed | Consumed | Tapeless | None
     owner: weakref.ref[Any] | None
     name: str | None
     weak: type | None  # a Python number's type: takes the dtype of what it meets
@@ -97,7 +97,7 @@ class Node:
     @property
     def is_leaf(self) -> bool:
         """Whether gradients end here: no tracked operation made the node."""
-        if isinstance(self.fate, Freed):
+        if isinstance(self.fate, (Freed, Tapeless)):
             return False
         differentiable = self.op is not None and self.op.differentiable
         return not (differentiable and any(i.requires_grad for i in self.inputs))
@@ -129,6 +129,20 @@ class Consumed(NamedTuple):
         return CaptureError(
             f"{asked}: this gradient was in the compiled function {self.function!r}, which used it"
             " without keeping it; let the function return it: return loss, p.grad"
+        )
+
+
+class Tapeless(NamedTuple):
+    """Fate of a compiled function's result that gradients would have to flow through."""
+
+    function: str
+
+    def error(self) -> GradientError:
+        """What to raise when a derivative gets there."""
+        return GradientError(
+            f"backward: reaches a result of the compiled function {self.function!r}, which depends"
+            " on tensors that require gradients, but keeps no tape; call backward() inside of it,"
+            " or call it inside sg.no_grad() if it is to be a constant"
         )
 
 

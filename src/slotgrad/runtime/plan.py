@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..config import NO_GRAD, USUAL, changes, modes, nothing, unusual_threads
-from ..graph.node import Node, leaf
+from ..graph.node import Node
 from ..reads import Content, Entry, Items
 from ..tensor import Tensor
 from ..tree import LEAF, Structure, unflatten
@@ -23,7 +23,7 @@ from .entry import CHECKS, PLAN, entry as entry
 from .launch import RESULTS
 from .layout import Layout, address_of, layout, word_at
 from .program import EMPTY, Program
-from .variant import Call, Variant, holder
+from .variant import Call, Variant, holder, made
 
 _READABLE, _WRITEABLE = 0x101, 0x501  # flags of an array: contiguous and aligned, and writeable
 _NUMBERS = {
@@ -332,11 +332,11 @@ def _preparation(variant: Variant) -> Callable[[], tuple]:
     """What makes a result with tensors whose arrays are still to be filled."""
     empty = np.empty
     if variant.structure == LEAF:
-        [(shape, dtype)] = _result_types(variant)
+        [(shape, dtype)], [fate] = _result_types(variant), variant.fates
 
         def prepare_one() -> tuple:
             x = empty(shape, dtype)
-            return Tensor(leaf(x)), x
+            return made(x, fate), x
 
         return prepare_one
 
@@ -344,9 +344,9 @@ def _preparation(variant: Variant) -> Callable[[], tuple]:
 
     def prepare() -> tuple:
         arrays = [empty(shape, dtype) for shape, dtype in types]
-        tensors = iter(arrays)
+        tensors = map(made, arrays, variant.fates)
         leaves = [
-            other if y is None else Tensor(leaf(next(tensors)))
+            other if y is None else next(tensors)
             for y, other in zip(variant.outputs, variant.others)
         ]
         return unflatten(structure, leaves), *arrays

@@ -1,6 +1,6 @@
 """What `map` needs beside programs: results stacked row by row, and how many rows to do at once.
 
-May import the floor.
+May import the floor and variant.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError
-from ..tensor import Tensor, tensor
+from ..tensor import Tensor
 from ..tree import Structure, flatten, unflatten
+from .variant import made, tapeless
 
 _PAUSE = 0.05  # seconds after which Python may look after signals
 
@@ -38,6 +39,7 @@ class Stack:
             self._structure = structure
             self._columns = [np.empty((self.count, *y.shape), y.dtype) for y in values]
             self._is_tensor = [isinstance(y, Tensor) for y in leaves]
+            self._fates = [tapeless(y) for y in leaves]
         expected = [(c.shape[1:], c.dtype) for c in self._columns]
         got = [(y.shape, y.dtype) for y in values]
         if structure != self._structure or got != expected:
@@ -64,7 +66,7 @@ class Stack:
     def result(self) -> Any:
         """The tree of the stacked leaves."""
         assert self._structure is not None
-        return unflatten(self._structure, [tensor(c) for c in self._columns])
+        return unflatten(self._structure, list(map(made, self._columns, self._fates)))
 
 
 class Chunk:

@@ -15,7 +15,7 @@ from ..capture import Captured, State, placeholder
 from ..config import changes, nothing
 from ..dtypes import as_dtype, default_complex, default_int, float64, integral
 from ..errors import DTypeError, UsageError
-from ..graph.node import NO_ATTRS, Changed, Consumed, Node, TensorType, leaf
+from ..graph.node import NO_ATTRS, Changed, Consumed, Node, Tapeless, TensorType, leaf
 from ..graph.region import Region
 from ..reads import PLAIN, Read, Reads
 from ..tensor import Tensor
@@ -46,8 +46,9 @@ class Call:
 
     @property
     def is_plain(self) -> bool:
-        """Whether native code can tell such calls: no trees, no complex numbers."""
-        return all(map(_is_lasting, self.fixed)) and complex not in map(type, self.values)
+        """Whether native code can tell such calls: no trees, no complex numbers, no gradients."""
+        arrays = complex not in map(type, self.values) and not any(map(tapeless, self.values))
+        return arrays and all(map(_is_lasting, self.fixed))
 
     def is_fixed(self, number: int, x: Any) -> bool:
         """Whether the program was made for this very value."""
@@ -65,6 +66,7 @@ class Variant:
     structure: Structure
     outputs: list[Tensor | None]  # the result's leaves: a tensor, or None for what is below
     others: list[Any]  # the result's leaves that are no tensors
+    fates: list[Tapeless | None]  # of the result's tensors
     numbers: bool  # called with Python numbers only: returns Python numbers
     reads: Reads
     used_up: list[tuple[Tensor, Tensor]]  # tensors, and the .grad that says it was used up
@@ -122,7 +124,7 @@ def stand_in(x: Any, numbers: bool) -> Tensor:
             made = placeholder(TensorType((), float64))
         made.node.weak = None if numbers else type(x)
         return made
-    return placeholder(TensorType(x.shape, as_dtype(x.dtype)))
+    return placeholder(TensorType(x.shape, as_dtype(x.dtype)), tapeless(x))
 
 
 def value_of(x: Any, node: Node) -> np.ndarray:
@@ -166,9 +168,23 @@ def consumed(x: Tensor, function: str) -> Tensor:
     return Tensor(node)
 
 
-def returned(value: np.ndarray, numbers: bool) -> Any:
+def tapeless(x: Any) -> Tapeless | None:
+    """What a compiled function that made `x` said of its gradients."""
+    fate = x.node.fate if isinstance(x, Tensor) else None
+    return fate if isinstance(fate, Tapeless) else None
+
+
+def made(value: np.ndarray, fate: Tapeless | None) -> Tensor:
+    """A result's tensor."""
+    node = leaf(value, fate is not None)
+    if fate is not None:
+        node.fate = fate
+    return Tensor(node)
+
+
+def returned(value: np.ndarray, fate: Tapeless | None, numbers: bool) -> Any:
     """A result of a call as the caller gets it."""
-    return value.item() if numbers and value.ndim == 0 else Tensor(leaf(value))
+    return value.item() if numbers and value.ndim == 0 else made(value, fate)
 
 
 def rebind(attributes: list[tuple[Any, str, Any]]) -> None:
