@@ -15,7 +15,7 @@ from ..capture import Captured, State, placeholder
 from ..config import changes, nothing
 from ..dtypes import as_dtype, default_complex, default_int, float64, integral
 from ..errors import DTypeError, UsageError
-from ..graph.node import NO_ATTRS, Changed, Consumed, Node, Tapeless, TensorType, leaf
+from ..graph.node import NO_ATTRS, Changed, Consumed, Node, Tapeless, TensorType
 from ..graph.region import Region
 from ..reads import PLAIN, Read, Reads
 from ..tensor import Tensor
@@ -176,7 +176,7 @@ def tapeless(x: Any) -> Tapeless | None:
 
 def made(value: np.ndarray, fate: Tapeless | None) -> Tensor:
     """A result's tensor."""
-    node = leaf(value, fate is not None)
+    node = Node(None, (), NO_ATTRS, value, fate is not None)
     if fate is not None:
         node.fate = fate
     return Tensor(node)
