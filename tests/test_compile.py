@@ -42,6 +42,41 @@ def test_python_numbers_are_inputs_and_weak():
     assert f.cache_info().misses == 2
 
 
+def _scaled(x, a):
+    a *= 3
+    return x * a
+
+
+NUMBERS_OF_NUMBERS = {
+    "1 - a": (lambda x, a: x * (1 - a), 0.1),
+    "x + a / 2": (lambda x, a: x + a / 2, 0.1),
+    "n / 7": (lambda x, n: x * (n**2 / 7), 3),
+    "n // 2": (lambda x, n: x + (n + 1) // 2 % 5, 8),
+    "0.9**n": (lambda x, n: x * 0.9**n, 7),
+    "-abs(a)": (lambda x, a: x * -abs(+a), 0.1),
+    "a *= 3": (_scaled, 0.1),
+    "a > b": (lambda x, a: x * (a + 1e-10 > a), 0.1),
+    "full": (lambda x, a: sg.full((2,), a) + sg.stack([a, 1.0]) + sg.tensor(a), 0.1),
+    "function": (lambda x, a: sg.exp(a) * sg.maximum(a, 0.2), 0.1),
+    "complex": (lambda x, a: x * (1 - a), 0.1 + 1j),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "int64"])
+@pytest.mark.parametrize("name", NUMBERS_OF_NUMBERS)
+def test_numbers_made_of_python_numbers_are_as_exact_and_as_weak(name, dtype):
+    f, a = NUMBERS_OF_NUMBERS[name]
+    x = sg.ones(2, dtype=dtype)
+    for _ in range(2):
+        got, expected = sg.compile(f)(x, a), f(x, a)
+        assert got.dtype == expected.dtype and got.tolist() == expected.tolist()
+
+
+def test_ints_made_of_python_ints_do_not_overflow_silently():
+    x = sg.ones(2, dtype="int8")
+    assert sg.compile(lambda x, n: x + n * 100)(x, 2).tolist() == [201, 201]
+
+
 def test_static_arguments_are_built_in():
     f = sg.compile(lambda x, n: x * n if n > 2 else x, static_argnums=1)
     assert f(sg.ones(1), 3).tolist() == [3] and f(sg.ones(1), 1).tolist() == [1]

@@ -331,6 +331,8 @@ def compile(
     outside that do raises GradientError.  Under `sg.no_grad()` results are constants.
 
     With Python numbers as the only arguments, results are Python numbers, computed in float64.
+    Beside tensors, operators on Python numbers compute in float64 or int64, and what comes out
+    takes the dtype of the tensor that it meets.
 
     >>> import slotgrad as sg
     >>> f = sg.compile(sg.value_and_grad(lambda a, b: (a + b) * a, argnums=(0, 1)))

@@ -88,16 +88,21 @@ def result_type(*args: Any) -> np.dtype:
     """The dtype in which an operation on these dtypes, tensors and Python numbers is done."""
     strong: np.dtype | None = None
     weak: list[type] = []
+    whole = False  # whether there is an int that was computed
     for x in args:
         if isinstance(x, (bool, int, float, complex)) and not isinstance(x, np.generic):
             weak.append(type(x))
             continue
-        kind = getattr(getattr(x, "node", None), "weak", None)  # a captured Python number
+        node = getattr(x, "node", None)
+        kind = getattr(node, "weak", None)  # a captured Python number
+        whole = whole or (kind is int and getattr(node, "op", None) is not None)
         if kind is not None:
             weak.append(kind)
             continue
         dtype = as_dtype(getattr(x, "dtype", x))
         strong = dtype if strong is None else promote_types(strong, dtype)
+    if whole and strong in integral:  # whether it fits a shorter dtype is not known
+        strong = promote_types(strong, default_int)
     for kind in weak:
         dtype = _OF_SCALAR[kind]
         if strong is None or _RANK[dtype] > _RANK[strong]:

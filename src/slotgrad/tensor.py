@@ -424,6 +424,8 @@ def tensor(
     wanted = None if dtype is None else as_dtype(dtype)
     if isinstance(data, Tensor):
         if modes.capture is not None:
+            if wanted is None and data.node.weak is not None:
+                wanted = as_dtype(data.node.weak)
             made = data.detach() if wanted is None else data.detach().astype(wanted, copy=False)
             return made.requires_grad_() if requires_grad else made
         data = data.numpy()

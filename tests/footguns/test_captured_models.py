@@ -125,8 +125,25 @@ def test_options_are_read_and_not_set_inside():
 
     with pytest.raises(sg.errors.CaptureError, match="'weight_decay' is set at .* in decay"):
         sg.compile(decay)(X)
-    with pytest.raises(sg.errors.CaptureError, match="asks for the value"):
-        sg.compile(lambda x: x * group["lr"])(X)
+
+
+def test_learning_rate_is_read_and_set_inside():
+    model, opt, _ = make()
+    opt.add_param_group({"params": [nn.Parameter([1.0])], "lr": 0.2})
+    groups = opt.param_groups
+    other = optim.SGD(model.parameters(), lr=0.1)
+
+    @sg.compile
+    def slower(x):
+        for group in groups:
+            group["lr"] *= 0.5
+        other.lr = other.lr / 2
+        return x * groups[0]["lr"]
+
+    scaled = [slower(X) for _ in range(3)][-1]
+    assert [group["lr"] for group in groups] == [0.0125, 0.025] and other.lr == 0.0125
+    assert scaled.dtype == X.dtype and scaled.tolist() == (X * 0.0125).tolist()
+    assert slower.cache_info().misses == 1
 
 
 def test_an_option_that_changes_at_each_call_is_warned_of():

@@ -324,9 +324,9 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> T
     booleans only.
     """
     check_device(device, "astype")
-    x = as_tensor(x)
+    x = x if isinstance(x, Tensor) else as_tensor(x)
     dtype = as_dtype(dtype)
-    if x.dtype == dtype:
+    if x.dtype == dtype and x.node.weak is None:  # captured numbers do not keep their dtype
         return x.clone() if copy else x
     if x.dtype.kind == "c" and dtype in floating | integral:
         raise DTypeError(

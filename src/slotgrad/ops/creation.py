@@ -81,7 +81,7 @@ def full(
     check_device(device, "full")
     sizes = as_shape(shape, "full")
     if isinstance(fill_value, Tensor):
-        value = fill_value if dtype is None else fill_value.astype(dtype, copy=False)
+        value = as_tensor(fill_value) if dtype is None else fill_value.astype(dtype, copy=False)
         filled = clone(broadcast_to(value, sizes))
     else:
         value = tensor(fill_value, dtype).numpy()

@@ -83,8 +83,11 @@ def rule(declared: Op) -> Op:
 
 def as_tensor(x: Any, like: Any = None) -> Tensor:
     """`x` as a Tensor; a Python number takes the dtype that it would have beside `like`."""
-    if isinstance(x, Tensor):
+    if type(x) is Tensor:
         return x
+    if isinstance(x, Tensor):
+        alone = like is None and x.node.weak is not None  # a captured number
+        return x.astype(result_type(x), copy=False) if alone else x
     if isinstance(x, (bool, int, float, complex)) and not isinstance(x, np.generic):
         return number(x, result_type(x) if like is None else result_type(like, x))
     return tensor(x)

@@ -198,7 +198,7 @@ class Optimizer:
     def lr(self) -> float:
         """The learning rate of all groups; setting it writes into the tensor that steps read."""
         rates = [group["lr"] for group in self.param_groups]
-        if len(set(rates)) > 1:
+        if len(set(rates)) > 1:  # so are those of several groups while they are being recorded
             raise OptionError(
                 f"{self._name}.lr: the groups have different learning rates {rates}; use"
                 " opt.param_groups[i]['lr']"

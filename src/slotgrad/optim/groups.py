@@ -1,4 +1,4 @@
-"""Groups of parameters with options of their own.  May import the floor."""
+"""Groups of parameters with options of their own.  May import the floor and ops."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ..config import modes, no_grad
 from ..errors import CaptureError, OptionError, ShapeError, describe_site, user_site
+from ..ops.numbers import Number
 from ..tensor import Tensor
 
 _NUMBER = (int, float, np.integer, np.floating)
@@ -47,7 +48,7 @@ class ParamGroup(MutableMapping[str, Any]):
 
     group["params"]   the parameters, a tuple; `Optimizer.add_param_group` adds more
     group["lr"]       the learning rate, a float.  Steps read it from a tensor, so compiled ones
-                      take a new one as they are
+                      take a new one as they are; they may set it, too: group["lr"] *= 0.99
     others            are built into compiled steps, which are compiled again when they change
 
     Raises OptionError for names that the optimizer does not have and impossible values, and
@@ -69,6 +70,8 @@ class ParamGroup(MutableMapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name == "lr":
+            if modes.capture is not None:
+                return Number(self.rate.clone().node, float)
             return float(self.rate)
         if name == "params":
             return self.params

@@ -13,16 +13,17 @@ import numpy as np
 
 from ..capture import Captured, State, placeholder
 from ..config import changes, nothing
-from ..dtypes import as_dtype, default_complex, default_int, float64, integral
+from ..dtypes import as_dtype, complex128, default_int, float64, integral
 from ..errors import DTypeError, UsageError
 from ..graph.node import NO_ATTRS, Changed, Consumed, Node, Tapeless, TensorType
 from ..graph.region import Region
+from ..ops.numbers import Number
 from ..reads import PLAIN, Read, Reads
 from ..tensor import Tensor
 from ..tree import LEAF, Structure, flatten
 
 # the dtypes of Python numbers as arguments
-NUMBERS = {bool: as_dtype(bool), int: default_int, float: float64, complex: default_complex}
+NUMBERS = {bool: as_dtype(bool), int: default_int, float: float64, complex: complex128}
 
 
 def _is_lasting(x: Any) -> bool:
@@ -119,11 +120,9 @@ def _intact(state: State) -> bool:
 def stand_in(x: Any, numbers: bool) -> Tensor:
     """A tensor that stands for an argument; for calls with numbers only, all compute in float64."""
     if type(x) in NUMBERS:
-        made = placeholder(TensorType((), NUMBERS[type(x)]))
-        if type(x) is int and numbers:
-            made = placeholder(TensorType((), float64))
-        made.node.weak = None if numbers else type(x)
-        return made
+        if numbers:
+            return placeholder(TensorType((), float64 if type(x) is int else NUMBERS[type(x)]))
+        return Number(placeholder(TensorType((), NUMBERS[type(x)])).node, type(x))
     return placeholder(TensorType(x.shape, as_dtype(x.dtype)), tapeless(x))
 
 
