@@ -77,6 +77,22 @@ def test_ints_made_of_python_ints_do_not_overflow_silently():
     assert sg.compile(lambda x, n: x + n * 100)(x, 2).tolist() == [201, 201]
 
 
+@pytest.mark.parametrize("mode", ["add", "set"])
+def test_rows_are_changed_in_place_without_a_table_of_all_elements(mode):
+    table, rows = sg.zeros((50, 4)), sg.tensor([[1, -1], [1, 7]])
+
+    @sg.compile
+    def change(rows, values):
+        table.assign(getattr(table.at[rows], mode)(values))
+
+    expected = getattr(table.at[rows], mode)(sg.ones(4))
+    change(rows, sg.ones(4))
+    assert table.tolist() == expected.tolist()
+    assert "int64[50, 4]" not in change.code
+    with pytest.raises(sg.errors.BoundsError, match="index 50 is out of bounds"):
+        change(rows + 43, sg.ones(4))
+
+
 def test_static_arguments_are_built_in():
     f = sg.compile(lambda x, n: x * n if n > 2 else x, static_argnums=1)
     assert f(sg.ones(1), 3).tolist() == [3] and f(sg.ones(1), 1).tolist() == [1]

@@ -27,7 +27,8 @@ def _position(axes: tuple[int, ...]) -> int:
     return axes[0] if adjacent else 0
 
 
-def _gathered_shape(x: tuple, indices: Sequence[tuple], axes: tuple) -> tuple[int, ...]:
+def gathered_shape(x: tuple, indices: Sequence[tuple], axes: tuple) -> tuple[int, ...]:
+    """The shape of x[...] at indices of these shapes for `axes`."""
     rest = [n for i, n in enumerate(x) if i not in axes]
     at = _position(axes)
     return (*rest[:at], *broadcast_shapes("index", *indices), *rest[at:])
@@ -62,7 +63,7 @@ class _gather:
     """x at integer arrays for some axes."""
 
     def type(x: TensorType, *indices: TensorType, axes: tuple) -> TensorType:
-        return TensorType(_gathered_shape(x.shape, [i.shape for i in indices], axes), x.dtype)
+        return TensorType(gathered_shape(x.shape, [i.shape for i in indices], axes), x.dtype)
 
     def value(x: np.ndarray, *indices: np.ndarray, axes: tuple) -> Any:
         try:

@@ -108,6 +108,11 @@ class Index:
         at = x.ndim - len(rest) + rest.index(self.separator)
         return reshape(x, (*x.shape[:at], *x.shape[at + 1 :]))
 
+    def is_gather(self, shape: tuple[int, ...]) -> bool:
+        """Whether all that it does to a tensor of this shape is to gather."""
+        whole = all(n == 0 for n in self.starts) and all(n == 1 for n in self.steps)
+        return bool(self.arrays) and whole and tuple(self.between) == tuple(self.sizes) == shape
+
     def numbers(self, shape: tuple[int, ...]) -> Tensor:
         """For each element of the result, its place in the flattened tensor of `shape`."""
         places = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)

@@ -17,7 +17,7 @@ from ..graph.apply import apply
 from ..tensor import Tensor
 from .arithmetic import maximum, minimum, mul, where
 from .declare import as_tensor, broadcast_shapes, constant
-from .gather import gather, refused_index, scatter
+from .gather import gather, gathered_shape, refused_index, scatter
 from .index import Index, take
 from .movement import broadcast_to, concat, reshape
 from .order import argsort
@@ -124,8 +124,13 @@ class At:
         return self._scatter(f(self.get()), "set", "apply")
 
     def _scatter(self, values: Any, mode: str, action: str = "") -> Tensor:
-        v, places = self._values(values, action or mode)
-        return self._written(v, places, mode)
+        x, index = self.x, self.index
+        if not index.is_gather(x.shape):
+            return self._written(*self._values(values, action or mode), mode)
+        axes = tuple(index.axes)
+        shape = gathered_shape(x.shape, [i.shape for i in index.arrays], axes)
+        v = self._spread(values, shape, action or mode)
+        return scatter(x, v, index.arrays, axes, mode)
 
     def _combine(self, values: Any, f: Callable[..., Tensor], action: str) -> Tensor:
         v, places = self._values(values, action)
@@ -145,15 +150,18 @@ class At:
 
     def _values(self, values: Any, action: str) -> tuple[Tensor, Tensor]:
         """The values, and for each one its place in the flattened tensor."""
-        x = self.x
-        v = _fitted(as_tensor(values, x.dtype), x, f"x.at[...].{action}")
-        places = self.index.numbers(x.shape)
-        if broadcast_shapes("x.at", v.shape, places.shape) != places.shape:
+        places = self.index.numbers(self.x.shape)
+        return self._spread(values, places.shape, action), places
+
+    def _spread(self, values: Any, shape: tuple[int, ...], action: str) -> Tensor:
+        """The values as a tensor of x's dtype and the shape of x[index]."""
+        v = _fitted(as_tensor(values, self.x.dtype), self.x, f"x.at[...].{action}")
+        if broadcast_shapes("x.at", v.shape, shape) != shape:
             raise ShapeError(
                 f"x.at[...].{action}: cannot write values of shape {v.shape} to a place of shape"
-                f" {places.shape}; the shapes must match or broadcast"
+                f" {shape}; the shapes must match or broadcast"
             )
-        return broadcast_to(v, places.shape), places
+        return broadcast_to(v, shape)
 
     def _written(self, v: Tensor, places: Tensor, mode: str) -> Tensor:
         x = self.x
