@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -139,6 +141,53 @@ def test_binary_cross_entropy_with_booleans_and_large_logits():
             f(sg.zeros(1), [bad])
 
 
+@pytest.mark.parametrize("reduction", REDUCE)
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+def test_weights_of_classes_and_places_that_do_not_count(reduction, smoothing):
+    x, w = RNG.normal(size=(4, 3, 5)), np.array([0.2, 1.5, 3.0])
+    classes = RNG.integers(0, 3, size=(4, 5))
+    ignored = np.where(np.arange(20).reshape(4, 5) % 3 == 0, -100, classes)
+    logp = logp_of(x) * w[:, None]
+    kept = ignored >= 0
+    losses = (1 - smoothing) * picked(logp, classes) - smoothing * logp.mean(1)
+    counts = w[classes]
+    for target, places, options in (
+        (classes, np.ones_like(kept), {}),
+        (ignored, kept, {"ignore_index": -100}),
+    ):
+        found = losses * places
+        expected = REDUCE[reduction](found)
+        if reduction == "mean":
+            expected = found.sum() / (counts * places).sum()
+        options |= {"weight": w}
+        found = F.cross_entropy(sg.tensor(x), target, reduction, smoothing, **options)
+        assert np.allclose(found.numpy(), expected)
+        module = nn.CrossEntropyLoss(reduction, smoothing, **options)
+        assert np.allclose(module(sg.tensor(x), target).numpy(), expected)
+        sg.check_grads(partial(module, target=target), (x,))
+        if not smoothing:
+            module = nn.NLLLoss(reduction, **options)
+            assert np.allclose(module(sg.tensor(logp_of(x)), target).numpy(), expected)
+    assert module.state_dict()["weight"].tolist() == w.tolist()
+
+
+def test_a_place_that_does_not_count_has_no_gradient_however_wrong_it_is():
+    x = sg.tensor([[0.0, 1.0], [-np.inf, 0.0]], requires_grad=True)
+    F.cross_entropy(x, [1, 0], ignore_index=0).backward()
+    assert x.grad[1].tolist() == [0.0, 0.0] and x.grad[0, 1].item() < 0
+
+
+@pytest.mark.parametrize("reduction", REDUCE)
+def test_weights_of_binary_cross_entropy(reduction):
+    s, w, pos = 1 / (1 + np.exp(-A)), RNG.random((4, 1)), np.array([1.0, 2.0, 0.5])
+    expected = REDUCE[reduction](-w * (pos * P * np.log(s) + (1 - P) * np.log(1 - s)))
+    module = nn.BCEWithLogitsLoss(reduction, weight=w, pos_weight=pos)
+    assert np.allclose(module(sg.tensor(A), P).numpy(), expected)
+    sg.check_grads(lambda x: module(x, P), (A,))
+    large = F.binary_cross_entropy_with_logits([1e4, -1e4], [0.0, 1.0], "none", pos_weight=2.0)
+    assert large.tolist() == [1e4, 2e4]
+
+
 # -- what is refused -----------------------------------------------------------------------------
 
 LOSSES = [
@@ -159,6 +208,16 @@ def test_an_unknown_reduction(f, module, target):
         with pytest.raises(OptionError, match=f"{module.__name__}: got reduction="):
             module(reduction=bad)
     assert repr(module("sum")) == f"{module.__name__}(reduction='sum')"
+
+
+def test_weights_that_do_not_fit():
+    for f in (F.cross_entropy, F.nll_loss):
+        with pytest.raises(ShapeError, match=r"got weight of shape \(4,\); expected \(3,\)"):
+            f(A, CLASSES, weight=np.ones(4))
+    with pytest.raises(OptionError, match="got ignore_index=1 and probabilities as target"):
+        F.cross_entropy(A, P, ignore_index=1)
+    with pytest.raises(ShapeError):
+        F.binary_cross_entropy_with_logits(A, P, pos_weight=np.ones(4))
 
 
 @pytest.mark.parametrize("f", [F.mse_loss, F.l1_loss, F.huber_loss])

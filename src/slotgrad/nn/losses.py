@@ -19,7 +19,8 @@ from ..errors import BoundsError, DTypeError, OptionError, ShapeError
 from ..ops.arithmetic import where
 from ..ops.declare import as_tensor, promote
 from ..ops.functions import abs, softplus
-from ..ops.index import take_along_axis
+from ..ops.index import take, take_along_axis
+from ..ops.movement import broadcast_to
 from ..ops.reduce import Axis, mean, sum
 from ..tensor import Tensor
 from .module import Module
@@ -142,25 +143,79 @@ def _classes(target: Tensor, scores: Tensor, axis: int, op: str) -> Tensor:
     return target.expand_dims(axis)
 
 
-def nll_loss(log_probabilities: Any, target: Any, reduction: str = "mean") -> Tensor:
+class _Weights:
+    """By how much classes and places count.
+
+    classes   one number for each class, or None: 1
+    kept      for each place whether it counts at all, or None: all do
+    target    the classes, those of places that do not count being 0
+    """
+
+    def __init__(
+        self, weight: Any, ignore_index: int | None, target: Any, scores: Tensor, axis: int, op: str
+    ) -> None:
+        self.classes = None if weight is None else as_tensor(weight).astype(scores.dtype)
+        if self.classes is not None and self.classes.shape != (scores.shape[axis],):
+            raise ShapeError(
+                f"{op}: got weight of shape {self.classes.shape}; expected"
+                f" {(scores.shape[axis],)}, one number for each class"
+            )
+        self.rest = scores.ndim - axis - 1  # axes behind that of the classes
+        self.target = as_tensor(target)
+        self.kept = None if ignore_index is None else self.target != ignore_index
+        if self.kept is not None:
+            self.target = where(self.kept, self.target, 0)
+
+    def weighted(self, logp: Tensor) -> Tensor:
+        """Each class times its weight."""
+        return logp if self.classes is None else logp * self.classes.reshape(-1, *[1] * self.rest)
+
+    def reduced(self, losses: Tensor, reduction: str) -> Tensor:
+        """The losses of places with class numbers, put together: a mean is a weighted one."""
+        counts = None if self.classes is None else take(self.classes, self.target)
+        if self.kept is not None:
+            losses = where(self.kept, losses, 0.0)
+            counts = where(self.kept, 1.0 if counts is None else counts, 0.0)
+        if counts is None or reduction != "mean":
+            return _REDUCTIONS[reduction](losses)
+        return sum(losses) / sum(counts)
+
+
+def nll_loss(
+    log_probabilities: Any,
+    target: Any,
+    reduction: str = "mean",
+    weight: Any = None,
+    ignore_index: int | None = None,
+) -> Tensor:
     """-log_probabilities at the right classes; by default the mean over all places.
 
     log_probabilities   (classes,), (batch, classes) or (batch, classes, ...)
     target              integers without the axis of the classes
+    weight              (classes,): what each class counts, for means too; default 1
+    ignore_index        the class number of places that do not count; default: there is none
 
-    Raises DTypeError, ShapeError or BoundsError for a target that does not fit.
+    Raises DTypeError, ShapeError or BoundsError for a target or weight that does not fit.
 
     >>> nll_loss([[-1.0, -2.0], [-3.0, -4.0]], [0, 1])
     tensor(2.5)
+    >>> nll_loss([[-1.0, -2.0], [-3.0, -4.0]], [0, -100], ignore_index=-100)
+    tensor(1.)
     """
     scores, axis = _scores(log_probabilities, reduction, "nll_loss")
-    classes = _classes(as_tensor(target), scores, axis, "nll_loss")
-    losses = -take_along_axis(scores, classes, axis).squeeze(axis)
-    return _REDUCTIONS[reduction](losses)
+    weights = _Weights(weight, ignore_index, target, scores, axis, "nll_loss")
+    classes = _classes(weights.target, scores, axis, "nll_loss")
+    losses = -take_along_axis(weights.weighted(scores), classes, axis).squeeze(axis)
+    return weights.reduced(losses, reduction)
 
 
 def cross_entropy(
-    logits: Any, target: Any, reduction: str = "mean", label_smoothing: float = 0.0
+    logits: Any,
+    target: Any,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    weight: Any = None,
+    ignore_index: int | None = None,
 ) -> Tensor:
     """-sum of t * log_softmax(logits) over the classes; by default the mean over all places.
 
@@ -169,6 +224,10 @@ def cross_entropy(
                       floating-point, of the shape of logits
     label_smoothing   s mixes the target with the uniform distribution: t = (1 - s) * target +
                       s / classes; 0 <= s <= 1
+    weight            (classes,): what each class counts, for means over class numbers too;
+                      default 1
+    ignore_index      the class number of places that do not count, PyTorch's default being -100;
+                      default: there is none
 
     Raises OptionError, and DTypeError, ShapeError or BoundsError for a target that does not
     fit.  Source of the smoothing: Szegedy et al., CVPR 2016.
@@ -184,8 +243,15 @@ def cross_entropy(
             f"cross_entropy: got label_smoothing={label_smoothing}; expected 0 <= s <= 1"
         )
     scores, axis = _scores(logits, reduction, "cross_entropy")
-    logp, target = log_softmax(scores, axis), as_tensor(target)
-    if target.dtype in floating and target.shape == scores.shape:
+    weights = _Weights(weight, ignore_index, target, scores, axis, "cross_entropy")
+    logp, target = weights.weighted(log_softmax(scores, axis)), weights.target
+    known = target.dtype in floating and target.shape == scores.shape
+    if known and ignore_index is not None:
+        raise OptionError(
+            f"cross_entropy: got ignore_index={ignore_index} and probabilities as target; expected"
+            " class numbers, or set the probabilities of places that do not count to 0"
+        )
+    if known:
         excluded = (target == 0) & (logp == -math.inf)  # a class masked out: 0 * log(0) is 0
         losses = -(target * where(excluded, 0.0, logp)).sum(axis=axis)
     else:
@@ -193,13 +259,17 @@ def cross_entropy(
         losses = -take_along_axis(logp, classes, axis).squeeze(axis)
     if label_smoothing:
         losses = (1 - label_smoothing) * losses - label_smoothing * mean(logp, axis=axis)
-    return _REDUCTIONS[reduction](losses)
+    return _REDUCTIONS[reduction](losses) if known else weights.reduced(losses, reduction)
 
 
-def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = "mean") -> Tensor:
+def binary_cross_entropy_with_logits(
+    logits: Any, target: Any, reduction: str = "mean", weight: Any = None, pos_weight: Any = None
+) -> Tensor:
     """-(t * log(s) + (1 - t) * log(1 - s)) with s = sigmoid(logits); by default the mean.
 
-    target   the probability of "yes", 0 to 1, in the shape of logits; booleans are 1 and 0
+    target       the probability of "yes", 0 to 1, in the shape of logits; booleans are 1 and 0
+    weight       a factor of each loss, which broadcasts to the shape of logits; default 1
+    pos_weight   a factor of the part with t, which broadcasts so, too; default 1
 
     Computed as softplus(logits) - t * logits, which does not overflow.
 
@@ -214,7 +284,16 @@ def binary_cross_entropy_with_logits(logits: Any, target: Any, reduction: str = 
         raise OptionError(
             f"{op}: got targets from {known.min()} to {known.max()}; expected probabilities, 0 to 1"
         )
-    return _REDUCTIONS[reduction](softplus(logits) - target * logits)
+    if pos_weight is None:
+        losses = softplus(logits) - target * logits
+    else:
+        positive = target * _factor(pos_weight, logits)
+        losses = positive * softplus(-logits) + (1 - target) * softplus(logits)
+    return _REDUCTIONS[reduction](losses if weight is None else losses * _factor(weight, logits))
+
+
+def _factor(weight: Any, losses: Tensor) -> Tensor:
+    return broadcast_to(as_tensor(weight).astype(losses.dtype, copy=False), losses.shape)
 
 
 # -- modules -------------------------------------------------------------------------------------
@@ -226,6 +305,9 @@ class _Loss(Module):
     def __init__(self, reduction: str = "mean") -> None:
         _check_reduction(reduction, type(self).__name__)
         self.reduction = reduction
+
+    def _buffer(self, name: str, value: Any) -> None:
+        self.register_buffer(name, None if value is None else as_tensor(value).detach())
 
     def extra_repr(self) -> str:
         return f"reduction={self.reduction!r}"
@@ -259,17 +341,36 @@ class HuberLoss(_Loss):
 
 
 class NLLLoss(_Loss):
-    """`nll_loss` as a module."""
+    """`nll_loss` as a module; weight is a buffer."""
+
+    weight: Tensor | None
+
+    def __init__(
+        self, reduction: str = "mean", weight: Any = None, ignore_index: int | None = None
+    ) -> None:
+        super().__init__(reduction)
+        self._buffer("weight", weight)
+        self.ignore_index = ignore_index
 
     def forward(self, log_probabilities: Any, target: Any) -> Tensor:
-        return nll_loss(log_probabilities, target, self.reduction)
+        return nll_loss(log_probabilities, target, self.reduction, self.weight, self.ignore_index)
 
 
 class CrossEntropyLoss(_Loss):
-    """`cross_entropy` as a module."""
+    """`cross_entropy` as a module; weight is a buffer."""
 
-    def __init__(self, reduction: str = "mean", label_smoothing: float = 0.0) -> None:
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+        weight: Any = None,
+        ignore_index: int | None = None,
+    ) -> None:
         super().__init__(reduction)
+        self._buffer("weight", weight)
+        self.ignore_index = ignore_index
         if not 0 <= label_smoothing <= 1:
             raise OptionError(
                 f"CrossEntropyLoss: got label_smoothing={label_smoothing}; expected 0 <= s <= 1"
@@ -277,11 +378,21 @@ class CrossEntropyLoss(_Loss):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Any, target: Any) -> Tensor:
-        return cross_entropy(logits, target, self.reduction, self.label_smoothing)
+        options = self.label_smoothing, self.weight, self.ignore_index
+        return cross_entropy(logits, target, self.reduction, *options)
 
 
 class BCEWithLogitsLoss(_Loss):
-    """`binary_cross_entropy_with_logits` as a module."""
+    """`binary_cross_entropy_with_logits` as a module; the weights are buffers."""
+
+    weight: Tensor | None
+    pos_weight: Tensor | None
+
+    def __init__(self, reduction: str = "mean", weight: Any = None, pos_weight: Any = None) -> None:
+        super().__init__(reduction)
+        self._buffer("weight", weight)
+        self._buffer("pos_weight", pos_weight)
 
     def forward(self, logits: Any, target: Any) -> Tensor:
-        return binary_cross_entropy_with_logits(logits, target, self.reduction)
+        weights = self.weight, self.pos_weight
+        return binary_cross_entropy_with_logits(logits, target, self.reduction, *weights)
