@@ -271,7 +271,7 @@ class Module:
     ) -> IncompatibleKeys:
         """Copy the values into the tensors of this module.
 
-        state_dict   path -> Tensor or array; floating-point dtypes are converted
+        state_dict   path -> Tensor, or array of any library; floating-point dtypes are converted
         strict       whether every key must be there and be known; otherwise the keys that are
                      not are returned
 
@@ -388,9 +388,9 @@ def _fitted(value: Any, target: Tensor) -> tuple[Any, str]:
 
     A copy, because the values may share memory with other tensors that are loaded before.
     """
-    if not isinstance(value, (Tensor, np.ndarray)):
-        return None, f"is a {type(value).__name__}; expected a Tensor"
-    array = value.numpy() if isinstance(value, Tensor) else value
+    if not hasattr(value, "__array__"):
+        return None, f"is a {type(value).__name__}; expected a Tensor or an array"
+    array = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
     if array.shape != target.shape:
         return None, f"has shape {array.shape}, the module's has {target.shape}"
     if not np.can_cast(

@@ -341,4 +341,4 @@ def _misfits(where: str, p: Tensor, needed: State, given: Mapping[str, np.ndarra
 
 def _array(value: Any) -> np.ndarray:
     """A copy, since the values may share memory with what is loaded before them."""
-    return np.array(value.numpy() if isinstance(value, Tensor) else value)
+    return np.array(value.numpy() if isinstance(value, Tensor) else np.asarray(value))
