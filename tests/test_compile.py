@@ -93,6 +93,38 @@ def test_rows_are_changed_in_place_without_a_table_of_all_elements(mode):
         change(rows + 43, sg.ones(4))
 
 
+@pytest.mark.parametrize("mode", ["set", "add", "multiply", "divide", "power", "min", "max"])
+def test_masks_may_be_computed_where_all_their_places_get_the_same_values(mode):
+    x, mask = leaf((4, 3)), sg.tensor([True, False, True, False])
+    row = sg.tensor([0.5, 2.0, 3.0], dtype="float64")
+
+    def f(x, mask):
+        y = getattr(sg.abs(x).at[x > 0.5], mode)(2.0)
+        return getattr(y.at[mask], mode)(row)
+
+    for g in (f, sg.grad(lambda x, mask: f(x, mask).sum())):
+        np.testing.assert_allclose(sg.compile(g)(x.detach(), mask).numpy(), g(x, mask).numpy())
+    for values in (sg.ones((2, 3)), sg.ones(2)):
+        with pytest.raises((sg.errors.CaptureError, sg.errors.ShapeError)):
+            sg.compile(lambda x, m, v: getattr(x.at[m], mode)(v))(x.detach(), mask, values)
+
+
+def test_elements_that_a_mask_names_are_set_in_place():
+    w = leaf((4, 3), name="w")
+
+    @sg.compile
+    def clamp(limit):
+        with sg.no_grad():
+            w[w > limit] = 0.0
+        scores = w * 1
+        scores[w == 0] = -np.inf
+        return scores.max()
+
+    expected = w.numpy()[w.numpy() <= 0.3]
+    assert clamp(sg.tensor(0.3)).item() == expected.max()
+    assert sorted(w.numpy()[w.numpy() != 0]) == sorted(expected)
+
+
 def test_static_arguments_are_built_in():
     f = sg.compile(lambda x, n: x * n if n > 2 else x, static_argnums=1)
     assert f(sg.ones(1), 3).tolist() == [3] and f(sg.ones(1), 1).tolist() == [1]

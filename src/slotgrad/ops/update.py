@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..config import modes
-from ..dtypes import inexact, integral
+from ..dtypes import bool_, inexact, integral
 from ..errors import DTypeError, GradientError, ShapeError, UsageError, describe_site, user_site
 from ..graph.apply import apply
 from ..tensor import Tensor
-from .arithmetic import maximum, minimum, mul, where
+from .arithmetic import add, maximum, minimum, mul, where
 from .declare import as_tensor, broadcast_shapes, constant
 from .gather import gather, gathered_shape, refused_index, scatter
 from .index import Index, take
@@ -37,7 +37,7 @@ def setitem(x: Tensor, index: Any, values: Any, /) -> None:
                 raise
             raise refused_index(error, Index(index, x.shape).arrays) from None
     else:
-        move_on(x, At(x, Index(index, x.shape)).set(values), "x[...] = values")
+        move_on(x, AtFactory(x)[index].set(values), "x[...] = values")
 
 
 def move_on(x: Tensor, new: Tensor, action: str) -> None:
@@ -146,7 +146,11 @@ class At:
                 " quotients; convert with astype"
             )
         ones = constant(np.ones(self.x.shape, self.x.dtype))
-        return At(ones, self.index)._combine(values, mul, action)
+        return self._of(ones)._combine(values, mul, action)
+
+    def _of(self, x: Tensor) -> At:
+        """The same places of another tensor."""
+        return At(x, self.index)
 
     def _values(self, values: Any, action: str) -> tuple[Tensor, Tensor]:
         """The values, and for each one its place in the flattened tensor."""
@@ -166,6 +170,35 @@ class At:
     def _written(self, v: Tensor, places: Tensor, mode: str) -> Tensor:
         x = self.x
         return reshape(scatter(reshape(x, (-1,)), v, (places,), (0,), mode), x.shape)
+
+
+class AtMask(At):
+    """`x.at[mask]` where the values of the mask are not known, nor how many elements it names.
+
+    So all places of the mask get the same values.
+    """
+
+    def __init__(self, x: Tensor, mask: Tensor) -> None:
+        self.x, self.mask = x, mask
+
+    def get(self) -> Tensor:
+        """Raises, since x[mask] has no shape yet."""
+        return Index(self.mask, self.x.shape).read(self.x)
+
+    def _scatter(self, values: Any, mode: str, action: str = "") -> Tensor:
+        return self._combine(values, add if mode == "add" else lambda x, v: v, action or mode)
+
+    def _combine(self, values: Any, f: Callable[..., Tensor], action: str) -> Tensor:
+        x, mask = self.x, self.mask
+        v = _fitted(as_tensor(values, x.dtype), x, f"x.at[...].{action}")
+        rest = x.shape[mask.ndim :]
+        if v.ndim > len(rest):
+            self.get()
+        chosen = reshape(mask, (*mask.shape, *[1] * len(rest)))
+        return where(chosen, f(x, broadcast_to(v, rest)), x)
+
+    def _of(self, x: Tensor) -> At:
+        return AtMask(x, self.mask)
 
 
 def _merged(v: Tensor, places: Tensor, f: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
@@ -208,7 +241,11 @@ class AtFactory:
         self.x = x
 
     def __getitem__(self, index: Any) -> At:
-        return At(self.x, Index(index, self.x.shape))
+        x = self.x
+        recorded = modes.capture is not None and isinstance(index, Tensor)
+        if recorded and index.dtype == bool_ and index.shape == x.shape[: index.ndim] != ():
+            return AtMask(x, index)
+        return At(x, Index(index, x.shape))
 
 
 def scatter_add(x: Any, index: Any, values: Any, /) -> Tensor:
