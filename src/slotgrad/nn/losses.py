@@ -147,23 +147,26 @@ class _Weights:
     """By how much classes and places count.
 
     classes   one number for each class, or None: 1
-    kept      for each place whether it counts at all, or None: all do
+    kept      for each place whether it counts, or None: all do
     target    the classes, those of places that do not count being 0
     """
 
     def __init__(
         self, weight: Any, ignore_index: int | None, target: Any, scores: Tensor, axis: int, op: str
     ) -> None:
-        self.classes = None if weight is None else as_tensor(weight).astype(scores.dtype)
-        if self.classes is not None and self.classes.shape != (scores.shape[axis],):
-            raise ShapeError(
-                f"{op}: got weight of shape {self.classes.shape}; expected"
-                f" {(scores.shape[axis],)}, one number for each class"
-            )
-        self.rest = scores.ndim - axis - 1  # axes behind that of the classes
+        self.classes: Tensor | None = None
+        self.kept: Tensor | None = None
         self.target = as_tensor(target)
-        self.kept = None if ignore_index is None else self.target != ignore_index
-        if self.kept is not None:
+        if weight is not None:
+            self.classes = as_tensor(weight).astype(scores.dtype)
+            self.rest = scores.ndim - axis - 1  # axes behind that of the classes
+            if self.classes.shape != (scores.shape[axis],):
+                raise ShapeError(
+                    f"{op}: got weight of shape {self.classes.shape}; expected"
+                    f" {(scores.shape[axis],)}, one number for each class"
+                )
+        if ignore_index is not None:
+            self.kept = self.target != ignore_index
             self.target = where(self.kept, self.target, 0)
 
     def weighted(self, logp: Tensor) -> Tensor:
@@ -224,10 +227,8 @@ def cross_entropy(
                       floating-point, of the shape of logits
     label_smoothing   s mixes the target with the uniform distribution: t = (1 - s) * target +
                       s / classes; 0 <= s <= 1
-    weight            (classes,): what each class counts, for means over class numbers too;
-                      default 1
-    ignore_index      the class number of places that do not count, PyTorch's default being -100;
-                      default: there is none
+    weight            (classes,): what each class counts, for means of them too; default 1
+    ignore_index      the class number of places that do not count; default: there is none
 
     Raises OptionError, and DTypeError, ShapeError or BoundsError for a target that does not
     fit.  Source of the smoothing: Szegedy et al., CVPR 2016.
