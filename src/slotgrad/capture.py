@@ -150,7 +150,9 @@ class Capture:
         """The entry of a tensor from outside, made when it is first met."""
         node = x.node
         if node not in self.states:
-            if node.requires_grad and not (node.is_leaf or isinstance(node.fate, Tapeless)):
+            if node.requires_grad and not (
+                node.is_leaf or isinstance(node.requires_grad, Tapeless)
+            ):
                 raise CaptureError(
                     f"at {describe_site(user_site())} the captured function uses a tensor that"
                     f" {node.op.name if node.op else ''} at {describe_site(node.site)} computed"
@@ -162,12 +164,7 @@ class Capture:
 
     def _stand_in(self, node: Node, x: Tensor) -> Node:
         entry = Node(None, (), NO_ATTRS, None, node.requires_grad)
-        entry.type, entry.name, entry.owner, entry.fate = (
-            node.type,
-            node.name,
-            node.owner,
-            node.fate,
-        )
+        entry.type, entry.name, entry.owner = node.type, node.name, node.owner
         self.made.add(entry)
         return entry
 
@@ -360,10 +357,10 @@ def _is_custom(op: Op) -> bool:
     return op.again is not None or op.family == "inlined"
 
 
-def placeholder(type: TensorType, fate: Tapeless | None = None) -> Tensor:
+def placeholder(type: TensorType, requires_grad: bool | Tapeless = False) -> Tensor:
     """A tensor that stands for an argument."""
-    node = Node(None, (), NO_ATTRS, None, fate is not None)
-    node.type, node.fate = type, fate
+    node = Node(None, (), NO_ATTRS, None, requires_grad)
+    node.type = type
     return Tensor(node)
 
 

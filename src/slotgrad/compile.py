@@ -85,6 +85,7 @@ class Compiled(Inspected):
         self._newest: Variant | None = None
         self.__name__ = self.__qualname__ = getattr(f, "__name__", type(f).__name__)
         update_wrapper(self, f, updated=())
+        self._tapeless = Tapeless(self.__name__)
         self._attribute = self.__name__  # what it is called in the class that it is a method of
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -167,7 +168,7 @@ class Compiled(Inspected):
                 result_structure,
                 [x if isinstance(x, Tensor) else None for x in result_leaves],
                 [None if isinstance(x, Tensor) else x for x in result_leaves],
-                [Tapeless(self.__name__) if on else None for on in captured.tracked],
+                [on and self._tapeless for on in captured.tracked],
                 numbers,
                 reads,
                 [(x, consumed(x, self.__name__)) for x in captured.used_up],
@@ -237,7 +238,7 @@ class Compiled(Inspected):
         for x, marker in variant.used_up:
             x._grad = marker
         rebind(captured.rebound)
-        results = zip(values[:count], variant.fates)
+        results = zip(values[:count], variant.tracked)
         filled = [
             other if y is None else returned(*next(results), variant.numbers)
             for y, other in zip(variant.outputs, variant.others)

@@ -105,7 +105,7 @@ class Tensor:
     @property
     def requires_grad(self) -> bool:
         """Whether backward reaches this tensor.  Can be set on leaves."""
-        return self.node.requires_grad
+        return bool(self.node.requires_grad)
 
     @requires_grad.setter
     def requires_grad(self, on: bool) -> None:
@@ -124,7 +124,7 @@ class Tensor:
                 "requires_grad: this tensor is the result of an operation and cannot be"
                 " switched off; use x.detach()"
             )
-        if on != node.requires_grad:
+        if on != bool(node.requires_grad):
             # nodes recorded so far keep what they were recorded with
             if modes.capture is not None:
                 self.node = modes.capture.track(self, on)
@@ -304,7 +304,11 @@ class Tensor:
         """
         node, site = self.node, user_site(2)
         if node.requires_grad and (modes.grad or not self.is_leaf):
-            what = "leaf" if self.is_leaf else f"result of {node.op.name if node.op else ''}"
+            what = (
+                "leaf"
+                if self.is_leaf
+                else f"result of {node.op.name if node.op else 'a compiled function'}"
+            )
             way = "inside `with sg.no_grad():`" if self.is_leaf else "on x.detach().clone()"
             raise GradientError(
                 f"{action} at {describe_site(site)} changes a {what} that requires gradients in"

@@ -401,6 +401,25 @@ def test_compiled_forwards_without_gradients_are_constants():
         assert g.tolist() == pytest.approx((2 * h.mT @ h @ head.weight.mT).numpy(), rel=1e-5)
 
 
+def test_results_that_go_in_again_are_marked_and_need_no_python():
+    w = sg.tensor([0.5], requires_grad=True)
+    f, g = sg.compile(lambda h: sg.tanh(h + w)), sg.compile(lambda h: h * 2)
+    h = sg.ones(1)
+    for _ in range(5):
+        h = g(f(h))
+    assert h.requires_grad and not h.is_leaf
+    assert f.cache_info()[:2] == (3, 2) and g.cache_info()[:2] == (4, 1)
+    assert f._calls[0] == 3 and g._calls[0] == 4  # by native code
+    with pytest.raises(sg.errors.GradientError, match="reaches a result of the compiled function"):
+        h.backward()
+    with sg.no_grad():
+        assert not g(h).requires_grad
+        assert g(h.detach()).tolist() == g(h).tolist()
+        assert g.cache_info().misses == 2
+        with pytest.raises(sg.errors.GradientError, match="changes a result of a compiled func"):
+            h.assign([0.0])
+
+
 def test_losses_of_compiled_steps_are_constants_and_what_they_did_not_derive_is_not():
     model, opt, _ = make()
 

@@ -47,8 +47,8 @@ def reverse(
                 f" backward() at {describe_site(node.fate.site)}; call that one with"
                 " retain_graph=True, or compute the value again"
             )
-        if isinstance(node.fate, Tapeless):
-            raise node.fate.error()
+        if isinstance(node.requires_grad, Tapeless):
+            raise node.requires_grad.error()
         if not node.inputs or node.op.pullback is None:
             continue  # a leaf
         for i, gi in zip(node.inputs, pulled_back(node, g)):

@@ -235,7 +235,7 @@ def _evaluate(
             inputs.append(x)
             flags.append(batched)
         # what was recorded under no_grad() is computed under it
-        tape = node.requires_grad or not any(i.requires_grad for i in node.inputs)
+        tape = bool(node.requires_grad) or not any(i.requires_grad for i in node.inputs)
         with grad_mode(modes.grad and tape):
             if node.op is random_bits_op:
                 values[node] = random_bits((size, *node.attrs["shape"])), True

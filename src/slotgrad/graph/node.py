@@ -41,9 +41,10 @@ class Node:
     attrs           the operation's static arguments
     value           an array (a tuple of them for operations with several results), or None
                     while a function is captured and after the value was changed in place
-    requires_grad   whether a gradient with respect to some leaf may flow through
+    requires_grad   whether a gradient with respect to some leaf may flow through; a `Tapeless`
+                    where it would have to, but cannot
     site            where the user's code made it, for messages
-    fate            None, or why `value` or `inputs` are gone (see `Freed`, `Changed`, `Tapeless`)
+    fate            None, or why `value` or `inputs` are gone (see `Freed`, `Changed`)
     owner           a weak reference to the tensor whose `.grad` collects this node's gradient
     """
 
@@ -52,7 +53,7 @@ class Node:
         "weak", "_type", "__weakref__",
     )  # fmt: skip
 
-    fate: Freed | Changed | Consumed | Tapeless | None
+    fate: Freed | Changed | Consumed | None
     owner: weakref.ref[Any] | None
     name: str | None
     weak: type | None  # a Python number's type: takes the dtype of what it meets
@@ -64,7 +65,7 @@ class Node:
         inputs: tuple[Node, ...],
         attrs: dict[str, Any],
         value: Any,
-        requires_grad: bool,
+        requires_grad: bool | Tapeless,
         site: tuple | None = None,
     ) -> None:
         self.op = op
@@ -97,7 +98,7 @@ class Node:
     @property
     def is_leaf(self) -> bool:
         """Whether gradients end here: no tracked operation made the node."""
-        if isinstance(self.fate, (Freed, Tapeless)):
+        if isinstance(self.fate, Freed) or isinstance(self.requires_grad, Tapeless):
             return False
         differentiable = self.op is not None and self.op.differentiable
         return not (differentiable and any(i.requires_grad for i in self.inputs))
@@ -133,7 +134,7 @@ class Consumed(NamedTuple):
 
 
 class Tapeless(NamedTuple):
-    """Fate of a compiled function's result that gradients would have to flow through."""
+    """Mark of a compiled function's result that gradients would have to flow through."""
 
     function: str
 

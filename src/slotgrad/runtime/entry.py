@@ -73,7 +73,7 @@ CHECKS = (
     "NAME",  # keyword number, object: its name is that
     "WORD",  # address, value: this word stands there
     "GLOBAL",  # dict, name, object: what the name stands for
-    "INPUT",  # argument, place in the table, number among the held, then as below
+    "INPUT",  # argument, place in the table, number among the held, requires_grad, then as below
     "STATE",  # tensor, its array, whether it requires gradients, place in the table, then as below
     "UNTAPED",  # tensor: it is no view, and nobody but itself has its node
     "APART",  # address of an input's address, its bytes, begin and end of memory that is written
@@ -229,9 +229,7 @@ compare:
   %mode = phi i64 [0, %thread], [%told, %ask]
   %its_mode = i64 %plan at MODE
   %in_mode = icmp eq i64 %mode, %its_mode
-  %tape = icmp eq i64 %mode, 0
   %false = ptr %plan at FALSE
-  %untracked = select i1 %tape, ptr %false, ptr null
   %start = ptr %plan at CHECKS
   br i1 %in_mode, label %check, label %no
 check:
@@ -322,12 +320,13 @@ input:
   %is_tensor = icmp eq ptr %kind, %tensor
   br i1 %is_tensor, label %input.tensor, label %input.array
 input.tensor:
-  %x.value = call ptr @value_of(ptr %x, ptr %plan, ptr %untracked)
+  %x.tracked = ptr %p at 32
+  %x.value = call ptr @value_of(ptr %x, ptr %plan, ptr %x.tracked)
   %x.there = icmp ne ptr %x.value, null
   br i1 %x.there, label %input.array, label %no
 input.array:
   %x.array = phi ptr [%x, %input], [%x.value, %input.tensor]
-  %x.wanted = getelementptr i64, ptr %p, i64 4
+  %x.wanted = getelementptr i64, ptr %p, i64 5
   %x.fits = call i1 @fits(ptr %x.array, ptr %plan, ptr %x.wanted)
   br i1 %x.fits, label %input.put, label %no
 input.put:
@@ -338,7 +337,7 @@ input.put:
   %held.at = getelementptr ptr, ptr %held, i64 %held.number
   store ptr %x.array, ptr %held.at
   %x.ndim = i64 %x.wanted at 16
-  %x.size = add i64 %x.ndim, 7
+  %x.size = add i64 %x.ndim, 8
   br label %judge
 state:
   %s.tracked = ptr %p at 24

@@ -23,7 +23,7 @@ from .entry import CHECKS, PLAN, entry as entry
 from .launch import RESULTS
 from .layout import Layout, address_of, layout, word_at
 from .program import EMPTY, Program
-from .variant import Call, Variant, holder, made
+from .variant import Call, Variant, holder, made, tapeless
 
 _READABLE, _WRITEABLE = 0x101, 0x501  # flags of an array: contiguous and aligned, and writeable
 _NUMBERS = {
@@ -165,8 +165,9 @@ class Plan:
             else:
                 place, held = self._place(buffer), len(self._given)
                 self._given.append((place, buffer.bytes))
-                wanted = self._array(buffer.dtype, _READABLE, np.shape(x))
-                yield [_CHECK["INPUT"], number, place, held, *wanted]
+                wanted = self._array(buffer.dtype, _READABLE, x.shape)
+                tracked = self._keep(tapeless(x)) if modes.grad else 0  # 0: any
+                yield [_CHECK["INPUT"], number, place, held, tracked, *wanted]
         self._holding = len(self._given)
         for number, name in enumerate(call.names):
             yield [_CHECK["NAME"], number, self._keep(name)]
@@ -207,7 +208,7 @@ class Plan:
             if state.gradient:
                 yield [_CHECK["WORD"], self._keep(state.tensor) + found.gradient, self._keep(x)]
             flags = _READABLE if state.new is None else _WRITEABLE
-            tracked = id(x.node.requires_grad)
+            tracked = self._keep(x.node.requires_grad)
             wanted = self._array(value.dtype, flags, value.shape)
             place = self._place(buffer)
             yield [_CHECK["STATE"], self._keep(x), self._keep(value), tracked, place, *wanted]
@@ -332,11 +333,11 @@ def _preparation(variant: Variant) -> Callable[[], tuple]:
     """What makes a result with tensors whose arrays are still to be filled."""
     empty = np.empty
     if variant.structure == LEAF:
-        [(shape, dtype)], [fate] = _result_types(variant), variant.fates
+        [(shape, dtype)], [tracked] = _result_types(variant), variant.tracked
 
         def prepare_one() -> tuple:
             x = empty(shape, dtype)
-            return made(x, fate), x
+            return made(x, tracked), x
 
         return prepare_one
 
@@ -344,7 +345,7 @@ def _preparation(variant: Variant) -> Callable[[], tuple]:
 
     def prepare() -> tuple:
         arrays = [empty(shape, dtype) for shape, dtype in types]
-        tensors = map(made, arrays, variant.fates)
+        tensors = map(made, arrays, variant.tracked)
         leaves = [
             other if y is None else next(tensors)
             for y, other in zip(variant.outputs, variant.others)

@@ -39,7 +39,7 @@ class Stack:
             self._structure = structure
             self._columns = [np.empty((self.count, *y.shape), y.dtype) for y in values]
             self._is_tensor = [isinstance(y, Tensor) for y in leaves]
-            self._fates = [tapeless(y) for y in leaves]
+            self._tracked = [tapeless(y) for y in leaves]
         expected = [(c.shape[1:], c.dtype) for c in self._columns]
         got = [(y.shape, y.dtype) for y in values]
         if structure != self._structure or got != expected:
@@ -66,7 +66,7 @@ class Stack:
     def result(self) -> Any:
         """The tree of the stacked leaves."""
         assert self._structure is not None
-        return unflatten(self._structure, list(map(made, self._columns, self._fates)))
+        return unflatten(self._structure, list(map(made, self._columns, self._tracked)))
 
 
 class Chunk:

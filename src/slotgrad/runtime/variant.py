@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..capture import Captured, State, placeholder
-from ..config import changes, nothing
+from ..config import changes, modes, nothing
 from ..dtypes import as_dtype, complex128, default_int, float64, integral
 from ..errors import DTypeError, UsageError
 from ..graph.node import NO_ATTRS, Changed, Consumed, Node, Tapeless, TensorType
@@ -47,9 +47,8 @@ class Call:
 
     @property
     def is_plain(self) -> bool:
-        """Whether native code can tell such calls: no trees, no complex numbers, no gradients."""
-        arrays = complex not in map(type, self.values) and not any(map(tapeless, self.values))
-        return arrays and all(map(_is_lasting, self.fixed))
+        """Whether native code can tell such calls: no trees, no complex numbers."""
+        return all(map(_is_lasting, self.fixed)) and complex not in map(type, self.values)
 
     def is_fixed(self, number: int, x: Any) -> bool:
         """Whether the program was made for this very value."""
@@ -67,7 +66,7 @@ class Variant:
     structure: Structure
     outputs: list[Tensor | None]  # the result's leaves: a tensor, or None for what is below
     others: list[Any]  # the result's leaves that are no tensors
-    fates: list[Tapeless | None]  # of the result's tensors
+    tracked: list[bool | Tapeless]  # whether the result's tensors require gradients
     numbers: bool  # called with Python numbers only: returns Python numbers
     reads: Reads
     used_up: list[tuple[Tensor, Tensor]]  # tensors, and the .grad that says it was used up
@@ -167,23 +166,20 @@ def consumed(x: Tensor, function: str) -> Tensor:
     return Tensor(node)
 
 
-def tapeless(x: Any) -> Tapeless | None:
-    """What a compiled function that made `x` said of its gradients."""
-    fate = x.node.fate if isinstance(x, Tensor) else None
-    return fate if isinstance(fate, Tapeless) else None
+def tapeless(x: Any) -> Tapeless | bool:
+    """The mark of a compiled function that made `x`, if it left one and a tape runs."""
+    found = modes.grad and isinstance(x, Tensor) and x.node.requires_grad
+    return found if isinstance(found, Tapeless) else False
 
 
-def made(value: np.ndarray, fate: Tapeless | None) -> Tensor:
+def made(value: np.ndarray, tracked: bool | Tapeless) -> Tensor:
     """A result's tensor."""
-    node = Node(None, (), NO_ATTRS, value, fate is not None)
-    if fate is not None:
-        node.fate = fate
-    return Tensor(node)
+    return Tensor(Node(None, (), NO_ATTRS, value, tracked))
 
 
-def returned(value: np.ndarray, fate: Tapeless | None, numbers: bool) -> Any:
+def returned(value: np.ndarray, tracked: bool | Tapeless, numbers: bool) -> Any:
     """A result of a call as the caller gets it."""
-    return value.item() if numbers and value.ndim == 0 else made(value, fate)
+    return value.item() if numbers and value.ndim == 0 else made(value, tracked)
 
 
 def rebind(attributes: list[tuple[Any, str, Any]]) -> None:
