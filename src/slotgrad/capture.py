@@ -11,7 +11,7 @@ May import the floor and the mathematics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -246,7 +246,7 @@ class Capture:
         """Whether the function asked for the gradient that `x` had on entry."""
         return id(x) in self.absent or id(x) in self.gradient_states
 
-    def prepare(self, outputs: Sequence[Tensor]) -> Sequence[Node]:
+    def prepare(self, outputs: Sequence[Tensor]) -> Collection[Node]:
         """Let tensors that are about to be differentiated stand for smaller graphs.
 
         Derivatives of many operations on single numbers would be many more.  Returns the new nodes.
@@ -264,9 +264,10 @@ class Capture:
             return ()
         for y, node in zip(outputs, smaller.outputs):
             y.node = node
-        self.made.update(smaller.nodes)
+        new = set(smaller.nodes).difference(region.nodes)
+        self.made |= new
         self.lifted.update(region.operations)
-        return smaller.nodes
+        return new
 
     def _is_wanted(self, node: Node) -> bool:
         """Whether somebody asks for the derivative with respect to a node."""

@@ -183,3 +183,10 @@ def test_a_derivative_of_the_users_own():
 )
 def test_under_vmap(f):
     assert len(check(f, np.stack([X, Y, 2 * Y]), X)) < FEW
+
+
+def test_an_outer_gradient_reaches_what_all_examples_share():
+    def total(rate, xs):
+        return sg.vmap(lambda x: loss(rate * x, X))(xs).sum()
+
+    assert len(check(sg.grad(total), np.array(0.1), np.stack([X, Y]))) < FEW

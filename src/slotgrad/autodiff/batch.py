@@ -8,7 +8,7 @@ May import the floor and ops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -60,7 +60,7 @@ class Recorder:
                 " outside a function under vmap; use sg.grad inside it"
             )
 
-    def prepare(self, outputs: Sequence[Tensor]) -> Sequence[Node]:
+    def prepare(self, outputs: Sequence[Tensor]) -> Collection[Node]:
         """Let tensors stand for smaller graphs, as an enclosing capture makes them."""
         made = () if self.outer is None else self.outer.prepare(outputs)
         self.made.update(made)
