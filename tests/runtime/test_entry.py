@@ -10,6 +10,8 @@ import pickle
 import sys
 import threading
 import weakref
+from collections import OrderedDict, namedtuple
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from slotgrad import errors, nn, optim
 from slotgrad.compile import Compiled
 from slotgrad.config import unusual_threads
 from slotgrad.runtime.layout import layout, native_type
+from slotgrad.tree import leaves_of, tree_map
 
 FACTOR = 2.0
 
@@ -255,10 +258,94 @@ def test_static_arguments_are_compared():
     assert g(2.0, sizes) == 12.0
 
 
-def test_trees_go_through_python():
-    f = sg.compile(lambda p: p["a"] * p["b"])
+Pair = namedtuple("Pair", "a b")
+
+
+@dataclass
+class Record:
+    a: float
+    b: float
+
+
+TREES = [
+    (2.0, 3.0),
+    [2.0, 3.0],
+    Pair(2.0, 3.0),
+    {"a": 2.0, "b": 3.0},
+    {1: [], "a": [(2.0,), {}], "b": {"c": ("text", None, 3.0)}},
+]
+
+
+@pytest.mark.parametrize("tree", TREES, ids=str)
+def test_trees_of_arguments(tree):
+    def weighted(tree, by=1.0, more=()):
+        numbers = [x for x in leaves_of((tree, more)) if x != "text"]
+        return sum((i + 1.0) * x for i, x in enumerate(numbers)) * by
+
+    f = sg.compile(weighted)
+    assert f(tree) == taken(f, tree) == taken(f, copy.deepcopy(tree)) == 8.0
+    assert f(tree, 2.0, more=[4.0]) == taken(f, tree, 2.0, more=[4.0]) == 40.0
+    twice = tree_map(lambda x: x if x == "text" else 2.0 * x, tree)
+    assert taken(f, twice) == 16.0
+    assert taken(f, twice, 2.0, more=[5.0]) == 62.0
+
+
+def test_trees_of_tensors():
+    f = sg.compile(sg.value_and_grad(lambda p, x: (p["w"] @ x + p["b"]).sum()))
+    x, p = array(3), {"w": sg.tensor(array(2, 3)), "b": sg.tensor(array(2))}
+    f(p, x)
+    for seed in range(3):
+        p = {"w": sg.tensor(array(2, 3, seed=seed)), "b": array(2, seed=seed)}
+        value, gradient = taken(f, p, x)
+        expected = f.function(p, x)
+        assert value.item() == pytest.approx(expected[0].item())
+        assert list(gradient) == ["w", "b"]
+        np.testing.assert_allclose(gradient["w"], expected[1]["w"])
+    refused(f, {"w": sg.ones((4, 3)), "b": sg.ones(4)}, x)
+    p["b"] = sg.ones(2, requires_grad=True)
+    assert refused(f, p, x)[0].requires_grad
+
+
+def test_dicts_are_compared_in_order():
+    f = sg.compile(lambda d: list(d.values())[0] - list(d.values())[1])
+    assert f({"a": 2.0, "b": 3.0}) == taken(f, {"a": 2.0, "b": 3.0}) == -1.0
+    assert refused(f, {"b": 2.0, "a": 4.0}) == -2.0
+    assert taken(f, {"b": 2.0, "a": 5.0}) == -3.0
+    assert refused(f, {"a": 2.0, "c": 3.0}) == -1.0
+    assert refused(f, {"a": 2.0, "b": 3.0, "c": 4.0}) == -1.0
+    assert refused(f, {1: 2.0, 1.5: 3.0}) == taken(f, {1: 2.0, 1.5: 3.0}) == -1.0
+    assert refused(f, {True: 2.0, 1.5: 3.0}) == -1.0
+
+
+def test_keys_that_were_made_anew():
+    f = sg.compile(lambda d: d["layer 0"] - d["layer 1"])
+    made = [{f"layer {i}": i + n for i in range(2)} for n in (0.0, 1.0)]
+    assert f(made[0]) == taken(f, made[1]) == -1.0
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [Record(2.0, 3.0), OrderedDict(a=2.0, b=3.0), {"a": 2.0, "b": Record(1.0, 3.0)}],
+    ids=str,
+)
+def test_other_trees_go_through_python(tree):
+    f = sg.compile(lambda p: sum(leaves_of(p)))
     for _ in range(3):
-        assert refused(f, {"a": 2.0, "b": 3.0}) == 6.0
+        assert refused(f, tree) == sum(leaves_of(tree))
+
+
+def test_containers_of_other_kinds_are_told_apart():
+    f = sg.compile(lambda p: p[0] * 2.0 if isinstance(p, list) else p[0])
+    assert f([3.0]) == taken(f, [3.0]) == 6.0
+    assert refused(f, (3.0,)) == taken(f, (3.0,)) == 3.0
+    assert taken(f, [3.0]) == 6.0
+    assert f([3.0, 1.0]) == taken(f, [3.0, 1.0]) == 6.0
+
+
+def test_static_trees_go_through_python():
+    f = sg.compile(lambda x, sizes: x * len(sizes), static_argnums=1)
+    for _ in range(2):
+        assert refused(f, 2.0, (1, 2)) == 4.0
 
 
 # -- what must hold --------------------------------------------------------------------------------
@@ -588,13 +675,17 @@ def test_objects_are_collected():
 def test_calls_leak_nothing():
     f = sg.compile(lambda x, y, s: (x * y, [y.sum(), None], s + 1))
     g = sg.compile(sg.value_and_grad(product, argnums=(0, 1)))
+    h = sg.compile(lambda p: p["x"] * p["y"][0])
     x, y, s, text = sg.tensor(array(3)), array(3), 1234.5, "text"
-    counted = (x, x.node, x.numpy(), y, s, text, None, True, product)
+    tree = {"x": x, "y": [y, text]}
+    counted = (x, x.node, x.numpy(), y, s, text, None, True, product, tree, tree["y"])
 
     def run(count):
         for _ in range(count):
             f(x, y, s)
             g(s, 2.0)
+            h(tree)
+            h({"".join("x"): x, "y": [y, text]})
             with pytest.raises(TypeError):
                 f(text)
 

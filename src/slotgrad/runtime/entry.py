@@ -23,6 +23,7 @@ from ..errors import InternalError
 from .launch import LAUNCH, RESULTS
 from .layout import Layout, layout
 from .llvm import compiled
+from .objects import OBJECTS
 from .program import BUSY, EMPTY, WANTED
 from .sources import sources
 
@@ -35,6 +36,7 @@ PLAN = (
     "THREADS",  # config.unusual_threads
     "COUNT",  # of positional arguments
     "KEYWORDS",  # number of keyword arguments
+    "OPENED",  # room for what is in trees of arguments, behind as much room as those need
     "WORDS",  # who may run the program
     "CALLS",  # the counter of calls
     "OWNER",  # the Plan, which owns all this memory
@@ -70,6 +72,9 @@ CHECKS = (
     "WHOLE",  # argument, address: an int goes there as a float
     "TRUTH",  # argument, address: a bool goes there
     "SAME",  # argument, object: it is that
+    "IN_TUPLE",  # argument, type, number of its first item, their count: these count as arguments
+    "IN_LIST",  # the same
+    "IN_DICT",  # the same, keys
     "NAME",  # keyword number, object: its name is that
     "WORD",  # address, value: this word stands there
     "GLOBAL",  # dict, name, object: what the name stands for
@@ -128,70 +133,6 @@ define internal i64 @mode(ptr %threads) {
   ret i64 %mode
 }
 
-define internal i1 @fits(ptr %x, ptr %plan, ptr %wanted) {
-begin:
-  %kind = ptr %x at kind
-  %array = ptr %plan at ARRAY
-  %is_array = icmp eq ptr %kind, %array
-  br i1 %is_array, label %look, label %no
-look:
-  %dtype = i64 %x at dtype
-  %its_dtype = i64 %wanted at 0
-  %ok_dtype = icmp eq i64 %dtype, %its_dtype
-  %flags = i32 %x at flags
-  %its_flags = i32 %wanted at 8
-  %set = and i32 %flags, %its_flags
-  %ok_flags = icmp eq i32 %set, %its_flags
-  %ndim = i32 %x at ndim
-  %its_ndim = i32 %wanted at 16
-  %ok_ndim = icmp eq i32 %ndim, %its_ndim
-  %ok_both = and i1 %ok_dtype, %ok_flags
-  %ok = and i1 %ok_both, %ok_ndim
-  %sizes = ptr %x at sizes
-  %axes = zext i32 %ndim to i64
-  %its_sizes = getelementptr i8, ptr %wanted, i64 24
-  br i1 %ok, label %axis, label %no
-axis:
-  %i = phi i64 [0, %look], [%after, %compare]
-  %left = icmp ult i64 %i, %axes
-  br i1 %left, label %compare, label %yes
-compare:
-  %size.at = getelementptr i64, ptr %sizes, i64 %i
-  %size = load i64, ptr %size.at
-  %its_size.at = getelementptr i64, ptr %its_sizes, i64 %i
-  %its_size = load i64, ptr %its_size.at
-  %same = icmp eq i64 %size, %its_size
-  %after = add i64 %i, 1
-  br i1 %same, label %axis, label %no
-yes:
-  ret i1 true
-no:
-  ret i1 false
-}
-
-define internal ptr @value_of(ptr %tensor, ptr %plan, ptr %tracked) {
-begin:
-  %node = ptr %tensor at node
-  %there = icmp ne ptr %node, null
-  br i1 %there, label %look, label %no
-look:
-  %kind = ptr %node at kind
-  %vertex = ptr %plan at VERTEX
-  %is_node = icmp eq ptr %kind, %vertex
-  br i1 %is_node, label %ask, label %no
-ask:
-  %its = ptr %node at tracked
-  %same = icmp eq ptr %its, %tracked
-  %any = icmp eq ptr %tracked, null
-  %ok = or i1 %same, %any
-  br i1 %ok, label %yes, label %no
-yes:
-  %value = ptr %node at value
-  ret ptr %value
-no:
-  ret ptr null
-}
-
 define internal i1 @holds(ptr %plan, ptr %args, i64 %count, ptr %keywords) "no-jump-tables"="true" {
 begin:
   %overflow = alloca i32
@@ -216,6 +157,8 @@ know:
   %names = phi i64 [0, %called], [%length, %measure]
   %its_names = i64 %plan at KEYWORDS
   %as_named = icmp eq i64 %names, %its_names
+  %given = add i64 %count, %names
+  %room = ptr %plan at OPENED
   br i1 %as_named, label %thread, label %no
 thread:
   %threads = ptr %plan at THREADS
@@ -249,14 +192,18 @@ check:
   ]
 judge:
   %good = phi i1 [true, %number.put], [%in_range, %int.put], [%is_bool, %truth],
-    [%is_same, %same], [%is_name, %name], [%is_word, %word], [%is_thing, %global],
-    [%x.fits, %input.put], [%s.fits, %state.look], [%untaken, %untaped.node], [%distant, %apart]
-  %size = phi i64 [3, %number.put], [3, %int.put], [3, %truth], [3, %same], [3, %name], [3, %word],
-    [4, %global], [%x.size, %input.put], [%s.size, %state.look], [2, %untaped.node], [5, %apart]
+    [%is_same, %same], [%is_opened, %tree], [%is_name, %name], [%is_word, %word],
+    [%is_thing, %global], [%x.fits, %input.put], [%s.fits, %state.look],
+    [%untaken, %untaped.node], [%distant, %apart]
+  %size = phi i64 [3, %number.put], [3, %int.put], [3, %truth], [3, %same], [%tree.size, %tree],
+    [3, %name], [3, %word], [4, %global], [%x.size, %input.put], [%s.size, %state.look],
+    [2, %untaped.node], [5, %apart]
   %p.next = getelementptr i64, ptr %p, i64 %size
   br i1 %good, label %check, label %no
 argument:
-  %x.at = getelementptr ptr, ptr %args, i64 %a
+  %outer = icmp ult i64 %a, %given
+  %among = select i1 %outer, ptr %args, ptr %room
+  %x.at = getelementptr ptr, ptr %among, i64 %a
   %x = load ptr, ptr %x.at
   %kind = ptr %x at kind
   switch i64 %op, label %no [
@@ -266,6 +213,9 @@ argument:
     i64 TRUTH, label %truth
     i64 SAME, label %same
     i64 INPUT, label %input
+    i64 IN_TUPLE, label %tree
+    i64 IN_LIST, label %tree
+    i64 IN_DICT, label %tree
   ]
 number:
   %float = ptr %plan at FLOAT
@@ -299,6 +249,13 @@ truth:
   br label %judge
 same:
   %is_same = icmp eq ptr %x, %b
+  br label %judge
+tree:
+  %is_opened = call i1 @opened(ptr %x, ptr %p, ptr %room)
+  %items = i64 %p at 32
+  %is_dict = icmp eq i64 %op, IN_DICT
+  %keys = select i1 %is_dict, i64 %items, i64 0
+  %tree.size = add i64 %keys, 5
   br label %judge
 name:
   %names.at = getelementptr i8, ptr %keywords, i64 items
@@ -407,7 +364,7 @@ def _text(found: Layout, offset: int) -> str:
         place = f"getelementptr i8, ptr {base}, i64 {offsets.get(at, at)}"
         return f"  {name}.from = {place}\n  {name} = load {type}, ptr {name}.from"
 
-    text = re.sub(_AT, loaded, _TEXT + LAUNCH)
+    text = re.sub(_AT, loaded, _TEXT + OBJECTS + LAUNCH)
     numbers = {name: i for names in (CHECKS, RESULTS) for i, name in enumerate(names)}
     places = {"items": found.items, "number": found.number}
     known = numbers | words | places

@@ -53,6 +53,7 @@ class Plan:
         self.ready: list[tuple] = []
         self._inputs = array("q", bytes(8 * len(call.values)))
         self._held = array("q", bytes(8 * len(call.values)))
+        self._opened = array("q", bytes(8 * len(call.values)))
         self._entered: list[tuple[int, int]] = []  # places in the table, and addresses for them
         self.checks = self._checks(variant, call, found)
         self._result, self._values, self._outputs = array("q"), array("q"), array("q")
@@ -73,6 +74,7 @@ class Plan:
             "THREADS": _begin(unusual_threads),
             "COUNT": call.positional,
             "KEYWORDS": len(call.names),
+            "OPENED": _begin(self._opened),
             "WORDS": _begin(self.program.words),
             "CALLS": _begin(calls),
             "OWNER": id(self),
@@ -152,7 +154,11 @@ class Plan:
     def _arguments(self, call: Call) -> Iterator[list[int]]:
         self._given: list[tuple[int, int]] = []  # inputs that are arrays: place in the table, bytes
         buffers = iter(self.program.inputs)
-        for number, x in enumerate(call.values):
+        for number in call.order:
+            x = call.values[number]
+            if number in call.opened:
+                yield self._tree(number, x, call.opened[number])
+                continue
             if call.is_fixed(number, x):
                 yield [_CHECK["SAME"], number, self._keep(x)]
                 continue
@@ -171,6 +177,13 @@ class Plan:
         self._holding = len(self._given)
         for number, name in enumerate(call.names):
             yield [_CHECK["NAME"], number, self._keep(name)]
+
+    def _tree(self, number: int, x: Any, first: int) -> list[int]:
+        """What a container must be."""
+        keys = list(x) if isinstance(x, dict) else []
+        check = "IN_DICT" if isinstance(x, dict) else "IN_LIST" if type(x) is list else "IN_TUPLE"
+        kind = self._keep(type(x))
+        return [_CHECK[check], number, kind, first, len(x), *map(self._keep, keys)]
 
     def _array(self, dtype: np.dtype, flags: int, shape: tuple[int, ...]) -> list[int]:
         """What an array must be."""

@@ -36,6 +36,9 @@ class Call:
     """How a function was called: what a plan fits.
 
     static  the numbers of the arguments that are built into the program, keywords last
+    values  the arguments, and behind them what is in trees of them, each container's items in a row
+    opened  containers, and the numbers of their first items
+    order   the numbers of the leaves and the containers, each before what is in it
     """
 
     def __init__(self, args: tuple, kwargs: dict[str, Any], static: frozenset[int]) -> None:
@@ -43,17 +46,42 @@ class Call:
         self.names = list(kwargs)
         self.values = [*args, *kwargs.values()]
         self.static = static
+        self.opened: dict[int, int] = {}
+        self.order: list[int] = []
+        ahead = [*reversed(range(len(self.values)))]
+        while ahead:
+            number = ahead.pop()
+            self.order.append(number)
+            inside = None if number in static else _items(self.values[number])
+            if inside is not None:
+                self.opened[number] = first = len(self.values)
+                self.values += inside
+                ahead += reversed(range(first, first + len(inside)))
         self.fixed = [x for i, x in enumerate(self.values) if self.is_fixed(i, x)]
 
     @property
     def is_plain(self) -> bool:
-        """Whether native code can tell such calls: no trees, no complex numbers."""
-        return all(map(_is_lasting, self.fixed)) and complex not in map(type, self.values)
+        """Whether native code can tell such calls: no dataclasses, no complex numbers."""
+        keys = [key for i in self.opened for key in _keys(self.values[i])]
+        lasting = all(map(_is_lasting, self.fixed)) and all(type(key) in PLAIN for key in keys)
+        return lasting and complex not in map(type, self.values)
 
     def is_fixed(self, number: int, x: Any) -> bool:
         """Whether the program was made for this very value."""
         inputs = (Tensor, np.ndarray, np.generic, bool, int, float, complex)
-        return number in self.static or not isinstance(x, inputs)
+        return number in self.static or not (number in self.opened or isinstance(x, inputs))
+
+
+def _items(x: Any) -> list[Any] | None:
+    """What is in a container that native code can look into; None for all else."""
+    if type(x) is dict:
+        return list(x.values())
+    plain = type(x) is list or (isinstance(x, tuple) and type(x).__iter__ is tuple.__iter__)
+    return list(x) if plain else None
+
+
+def _keys(x: Any) -> list[Any]:
+    return list(x) if type(x) is dict else []
 
 
 @dataclass(eq=False)
