@@ -43,6 +43,25 @@ def test_layer_norm_is_one_loop_over_rows(n):
     assert len(kernels(f, rand(2, 3, n), rand(n), rand(n))) == 1
 
 
+def distances(x):
+    return ((x[:, None] - x) ** 2).sum(axis=-1)
+
+
+@pytest.mark.parametrize("f", [sg.exp, lambda d: sg.sqrt(d + 1), lambda d: (d + 1) ** -1.5])
+def test_functions_of_what_a_row_has_found_are_computed_in_vectors(f):
+    assert len(kernels(lambda x: f(distances(x)), rand(9, 3))) == 2
+    assert len(kernels(lambda x: f(distances(x)), rand(2, 3))) == 1
+    assert len(kernels(lambda x: distances(x) * 2 + 1, rand(9, 3))) == 1
+
+
+@pytest.mark.parametrize(("size", "expected"), [(3, 3), (40, 1)])
+def test_what_goes_back_into_long_rows_stays_with_them(size, expected):
+    def f(x):
+        return x * sg.pow((x * x).sum(axis=1, keepdims=True), -1.5)
+
+    assert len(kernels(f, rand(9, size))) == expected
+
+
 def test_log_sum_exp_without_kept_axes():
     assert kernels(lambda x: x.logsumexp(axis=1), rand(9, 40)) != []
 

@@ -27,10 +27,15 @@ CHEAP = {
     *("equal", "less", "less_equal", "cast", "floor", "round", "copysign"),
     *("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_invert"),
 }
+# What may run once for each row, for a number where there is room for a vector of them:
+QUICK = CHEAP - {"div", "sqrt"}  # if the row does not need it
+SHORT = CHEAP | {"exp", "log"}  # if it does, and is short
 MAX_NODES = 96  # in a loop
 MAX_SCALARS = 1024  # in code without a loop
 MAX_EPILOGUE = 24  # after a product
 MAX_ROW = 8192  # elements of a row that is walked more than once
+SHORT_ROW = 16  # elements of a row that is soon walked again
+FEW_ROWS = 8  # no vector of them
 
 
 @dataclass(eq=False)
@@ -117,6 +122,7 @@ class _Grouping:
         self.of: dict[Node, Group] = {}
         self.folds: dict[Node, Fold] = {}
         self.read: dict[Node, list[tuple[Node, Node]]] = {}
+        self.reach = _reach(region)
         given = set(region.inputs)
         for node in region.nodes:
             if node.op is not None and node not in given and not layout.moves(node):
@@ -172,7 +178,20 @@ class _Grouping:
         if not all(self.aligned(n, both, space) for n in second.nodes if n is not product):
             return False
         long = bool(space) and space[-1] > MAX_ROW
-        return not (long and self.walks_again(both))
+        return not (long and self.walks_again(both)) and not self.is_slow(second, space)
+
+    def is_slow(self, second: Group, space: tuple[int, ...]) -> bool:
+        """Whether a group with one value for each row is better off in a loop of its own.
+
+        There its functions are computed for vectors, here for one number after the other.  What
+        goes back into rows stays with them, unless walking short rows again takes less time.
+        """
+        if second.space == space or math.prod(space[:-1]) < FEW_ROWS:
+            return False
+        names = {n.op.name for n in second.nodes if n.op is not None and n not in second.folds}
+        if any(self.reach[n] >= math.prod(space) for n in second.nodes):
+            return space[-1] < SHORT_ROW and not names <= SHORT
+        return not names <= QUICK
 
     def walks_again(self, both: tuple[Group, Group]) -> bool:
         """Whether a row is walked more than once: a node needs what a fold found in it."""
@@ -281,6 +300,18 @@ class _Grouping:
                 if not waiting[user]:
                     heapq.heappush(ready, (user.newest, user))
         return ordered
+
+
+def _reach(region: Region) -> dict[Node, int]:
+    """The most elements of what is computed from each node without a product or the like."""
+    reach: dict[Node, int] = {}
+    for node in reversed(region.nodes):
+        size = 0 if node.several else math.prod(node.type.shape)
+        reach[node] = max(reach.get(node, 0), size)
+        if is_elementwise(node) or (node.op is not None and node.op.view):
+            for i in node.inputs:
+                reach[i] = max(reach.get(i, 0), reach[node])
+    return reach
 
 
 def _needed(groups: Iterable[Group]) -> set[Group]:
