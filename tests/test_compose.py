@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 
@@ -14,6 +17,9 @@ V = sg.tensor(np.array([1.0, 2.0, -1.0]))
 
 def f(x):
     return (x.sin() * x[::-1].exp()).sum() + x.prod()
+
+
+COMPILED = sg.compile(lambda p: (p["x"] * 2, {"x": p["x"] * 3}))
 
 
 def dense_hessian():
@@ -223,3 +229,24 @@ def test_has_aux():
     (value, aux), g = sg.value_and_grad(lambda x: (x * x, {"x": x + 1}), has_aux=True)(3.0)
     assert (value.item(), aux["x"].item(), g.item()) == (9, 4, 6)
     assert not aux["x"].requires_grad
+
+
+@pytest.mark.parametrize(
+    "g",
+    [
+        *SECOND.values(),
+        lambda: sg.vmap(sg.grad(f))(sg.stack([X, V])),
+        lambda: sg.vjp(f, X)[1](sg.tensor(1.0)),
+        lambda: COMPILED({"x": X}),
+        lambda: COMPILED(OrderedDict(x=X)),
+    ],
+)
+def test_memory_is_free_at_once(g):
+    g(), g()
+    gc.collect()
+    gc.disable()
+    try:
+        g()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -57,3 +58,13 @@ def test_kinds_of_containers_are_kept():
 def test_trees_of_different_structure_are_refused():
     with pytest.raises(UsageError, match=r"list\(0: \*, 1: \*\).*expected one structure"):
         tree_map(lambda a, b: a, [1, 2], [1])
+
+
+def test_trees_are_not_kept_until_garbage_is_collected():
+    gc.collect()
+    gc.disable()
+    try:
+        tree_map(lambda x: x + 1, {"a": [1, (2, None)], "b": Point(3, Layer(4, 5))})
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

@@ -53,16 +53,17 @@ def _open(x: Any) -> tuple[tuple, Iterable] | None:
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
     """The leaves from left to right, and the structure that `unflatten` takes."""
     leaves: list[Any] = []
+    return leaves, _walk(tree, leaves)
 
-    def walk(x: Any) -> Structure:
-        opened = _open(x)
-        if opened is None:
-            leaves.append(x)
-            return LEAF
-        keys, children = opened
-        return Structure(type(x), keys, tuple([walk(child) for child in children]))
 
-    return leaves, walk(tree)
+# No closure: one that calls itself would live, with all leaves, until garbage is collected.
+def _walk(x: Any, leaves: list[Any]) -> Structure:
+    opened = _open(x)
+    if opened is None:
+        leaves.append(x)
+        return LEAF
+    keys, children = opened
+    return Structure(type(x), keys, tuple([_walk(child, leaves) for child in children]))
 
 
 def leaves_of(tree: Any) -> list[Any]:
@@ -72,23 +73,22 @@ def leaves_of(tree: Any) -> list[Any]:
 
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
     """The tree of this structure with these leaves."""
-    remaining: Iterator[Any] = iter(leaves)
+    return _build(structure, iter(leaves))
 
-    def build(s: Structure) -> Any:
-        if s.kind is None:
-            return next(remaining)
-        if s.kind is type(None):
-            return None
-        children = [build(child) for child in s.children]
-        if issubclass(s.kind, dict):
-            return s.kind(zip(s.keys, children))
-        if hasattr(s.kind, "_fields"):  # a named tuple
-            return s.kind(*children)
-        if issubclass(s.kind, (list, tuple)):
-            return s.kind(children)
-        return s.kind(**dict(zip(s.keys, children)))
 
-    return build(structure)
+def _build(s: Structure, leaves: Iterator[Any]) -> Any:
+    if s.kind is None:
+        return next(leaves)
+    if s.kind is type(None):
+        return None
+    children = [_build(child, leaves) for child in s.children]
+    if issubclass(s.kind, dict):
+        return s.kind(zip(s.keys, children))
+    if hasattr(s.kind, "_fields"):  # a named tuple
+        return s.kind(*children)
+    if issubclass(s.kind, (list, tuple)):
+        return s.kind(children)
+    return s.kind(**dict(zip(s.keys, children)))
 
 
 def tree_map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
