@@ -6,6 +6,7 @@ floor, capture and the rest of runtime.
 
 from __future__ import annotations
 
+import math
 import operator
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from .entry import CHECKS, PLAN, entry as entry
 from .launch import RESULTS
 from .layout import Layout, address_of, layout, word_at
 from .program import EMPTY, Program
+from .results import LARGE, Memory
 from .variant import Call, Variant, holder, made, tapeless
 
 _READABLE, _WRITEABLE = 0x101, 0x501  # flags of an array: contiguous and aligned, and writeable
@@ -344,20 +346,19 @@ def _returns_tensors(variant: Variant) -> bool:
 
 def _preparation(variant: Variant) -> Callable[[], tuple]:
     """What makes a result with tensors whose arrays are still to be filled."""
-    empty = np.empty
-    if variant.structure == LEAF:
-        [(shape, dtype)], [tracked] = _result_types(variant), variant.tracked
+    types, structure = _result_types(variant), variant.structure
+    memories = [partial(np.empty, *t) if _size(t) < LARGE else Memory(*t) for t in types]
+    if structure == LEAF:
+        [array_for], [tracked] = memories, variant.tracked
 
         def prepare_one() -> tuple:
-            x = empty(shape, dtype)
+            x = array_for()
             return made(x, tracked), x
 
         return prepare_one
 
-    types, structure = _result_types(variant), variant.structure
-
     def prepare() -> tuple:
-        arrays = [empty(shape, dtype) for shape, dtype in types]
+        arrays = [array_for() for array_for in memories]
         tensors = map(made, arrays, variant.tracked)
         leaves = [
             other if y is None else next(tensors)
@@ -366,3 +367,8 @@ def _preparation(variant: Variant) -> Callable[[], tuple]:
         return unflatten(structure, leaves), *arrays
 
     return prepare
+
+
+def _size(type: Any) -> int:
+    """Bytes of an array of this type."""
+    return math.prod(type.shape) * type.dtype.itemsize
