@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import slotgrad as sg
+from slotgrad.errors import ShapeError
 from slotgrad.graph.node import TensorType
 from slotgrad.ops import linalg
 from slotgrad.ops.reference import k
@@ -66,11 +67,26 @@ SAME_AS_NUMPY = {
     "matmul": lambda la, x: la.matmul(x, x),
     "vecdot": lambda la, x: la.vecdot(x, x),
     "vector_norm": lambda la, x: la.vector_norm(x, axis=-1, ord=3),
+    "norm": lambda la, x: la.norm(x),
+    "norm of rows": lambda la, x: la.norm(x, 3, axis=-1, keepdims=True),
+    **{
+        f"norm {ord}": lambda la, x, ord=ord: la.norm(x, ord, axis=(-1, -2), keepdims=True)
+        for ord in (None, "fro", "nuc", 1, -2, math.inf)
+    },
     **{
         f"matrix_norm {ord}": lambda la, x, ord=ord: la.matrix_norm(x, ord=ord, keepdims=True)
         for ord in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
     },
 }
+
+
+@pytest.mark.parametrize("ord", [None, "fro", "nuc", 1, 2, -2, math.inf])
+def test_a_matrix_has_the_norm_of_numpy(ord):
+    x = normal(3, 4)
+    close(linalg.norm(x, ord).numpy(), np.linalg.norm(x, ord))
+    close(linalg.norm([3, 4]).numpy(), 5)
+    with pytest.raises(ShapeError, match="vector_norm"):
+        linalg.norm(normal(2, 3, 4), 1)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (2, 3, 4, 4), (0, 4, 4)], ids=str)

@@ -31,7 +31,7 @@ from .declare import as_tensor, normalize_axis, promote
 from .factorize import QRResult, cholesky, lstsq, qr
 from .matrices import adjoint, as_matrix, eye
 from .movement import matrix_transpose
-from .reduce import norm
+from .reduce import norm as vector_norm
 from .solvers import SlogdetResult, inv, slogdet, solve, solve_op, solve_triangular
 from .spectral import (
     EighResult,
@@ -45,8 +45,6 @@ from .spectral import (
     svdvals,
 )
 from .stop import detach
-
-vector_norm = norm  # its name in the Array API standard
 
 
 # -- rank ----------------------------------------------------------------------------------------
@@ -130,6 +128,38 @@ def det(x: Any, /) -> Tensor:
     return sign * logabsdet.exp()
 
 
+def norm(
+    x: Any,
+    /,
+    ord: float | str | None = None,
+    axis: int | tuple[int, int] | None = None,
+    keepdims: bool = False,
+) -> Tensor:
+    """The norm of vectors in one axis, or of matrices in two, as NumPy's function of this name.
+
+    ord       None: the root of the sum of squares; else as in `vector_norm` and `matrix_norm`
+    axis      None: all axes, of which there may be one or two if an ord is given
+    keepdims  leave these axes in place with size 1
+
+    >>> import slotgrad as sg
+    >>> x = sg.tensor([[3.0, 0.0], [4.0, 0.0]])
+    >>> sg.linalg.norm(x), sg.linalg.norm(x, 1), sg.linalg.norm(x, 1, axis=1)
+    (tensor(5.), tensor(7.), tensor([3., 4.]))
+    """
+    (x,) = promote(x, accepts="inexact", op="norm")
+    axes = tuple(range(x.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if ord is None:
+        return vector_norm(x, 2, axes, keepdims)
+    if len(axes) == 2:
+        return matrix_norm(x, ord, axes, keepdims)
+    if len(axes) != 1 or isinstance(ord, str):
+        raise ShapeError(
+            f"norm: got ord={ord!r} for {len(axes)} axes; expected one axis and a number, or two"
+            " axes; use vector_norm for the norm of all elements"
+        )
+    return vector_norm(x, ord, axes, keepdims)
+
+
 def matrix_norm(
     x: Any,
     /,
@@ -156,7 +186,7 @@ def matrix_norm(
         raise ShapeError(f"matrix_norm: got axis {axis}; expected two different axes")
     x = movement.moveaxis(x, axes, (-2, -1))
     if ord == "fro":
-        out = norm(x, axis=(-2, -1))
+        out = vector_norm(x, axis=(-2, -1))
     elif ord == "nuc":
         out = svdvals(x).sum(axis=-1)
     elif ord in (2, -2):
