@@ -155,6 +155,15 @@ def test_transcendentals_stay_out_of_products():
     assert [line.split(":")[0].split()[0] for line in lines] == ["product", "loop"]
 
 
+def test_operands_of_a_product_are_there_before_it_begins():
+    def f(x):
+        b = x * 0.5
+        return b + 1 + b @ b / 2
+
+    assert len(kernels(f, rand(3, 3))) == 2
+    assert len(kernels(lambda x: x @ x + (x * 0.5 + 1), rand(3, 3))) == 1
+
+
 def test_two_products_of_one_value_do_not_join():
     def f(x, w):
         a = sg.maximum(x @ w, 0.0)

@@ -169,6 +169,8 @@ class _Grouping:
         if product is not None:
             if first.folds or second.folds or count > MAX_EPILOGUE:
                 return False
+            if second.product and any(self.of.get(base) is first for _, base in self.read[product]):
+                return False  # its operands are there before it begins
             added = second.nodes if product is first.product else first.nodes
             if not all(self.continues(n, product) for n in added):
                 return False
