@@ -124,7 +124,8 @@ class Capture:
         """The node that stands for a tensor: its own, or that of the state it is."""
         node = x.node
         if node in self.made or not self.is_state(x):
-            if self.overwritten and node.op is not None and node.op.view:
+            # a tensor without base is no view of the user's: derivatives want the old values
+            if self.overwritten and x.base is not None and node.op and node.op.view:
                 self._refuse_overwritten(node)
             return node
         if node.value is None and node not in self.states:

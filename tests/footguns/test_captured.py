@@ -181,6 +181,29 @@ def test_in_place_on_a_row_inside():
     assert sg.compile(f)(sg.ones((2, 2))).tolist() == expected == [[11, 11], [2, 2]]
 
 
+def test_derivatives_know_values_from_before_a_change_in_place():
+    def f(x):
+        y = x.clone()
+        y[1:] += x[:-1]
+        y[0] *= 2.0
+        y[2] = y[0] * x[1]
+        return (y * y).sum()
+
+    x = sg.tensor([0.5, 1.0, 2.0])
+    assert sg.compile(sg.grad(f))(x).tolist() == sg.grad(f)(x).tolist() == [11, 5, 0]
+
+
+def test_views_from_before_a_change_in_place_are_refused():
+    def f(x):
+        y = x.clone()
+        view = y[1:]
+        y += 1.0
+        return view.sum()
+
+    with pytest.raises(errors.CaptureError, match="take it again"):
+        sg.compile(f)(sg.ones(3))
+
+
 def test_eager_tape_notices_what_a_compiled_step_changed():
     w = sg.tensor([2.0], requires_grad=True)
     y = (w * w).sum()
