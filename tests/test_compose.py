@@ -242,11 +242,13 @@ def test_has_aux():
     ],
 )
 def test_memory_is_free_at_once(g):
-    g(), g()
-    gc.collect()
+    def garbage():
+        gc.collect()
+        g()
+        return gc.collect()
+
     gc.disable()
     try:
-        g()
-        assert gc.collect() == 0
+        assert min(garbage() for _ in range(5)) == 0  # other threads leave some, now and then
     finally:
         gc.enable()

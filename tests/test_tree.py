@@ -61,10 +61,13 @@ def test_trees_of_different_structure_are_refused():
 
 
 def test_trees_are_not_kept_until_garbage_is_collected():
-    gc.collect()
+    def garbage():
+        gc.collect()
+        tree_map(lambda x: x + 1, {"a": [1, (2, None)], "b": Point(3, Layer(4, 5))})
+        return gc.collect()
+
     gc.disable()
     try:
-        tree_map(lambda x: x + 1, {"a": [1, (2, None)], "b": Point(3, Layer(4, 5))})
-        assert gc.collect() == 0
+        assert min(garbage() for _ in range(5)) == 0  # other threads leave some, now and then
     finally:
         gc.enable()
