@@ -117,7 +117,7 @@ class Tensor:
         if on and not node.requires_grad and self.dtype not in floating:
             raise GradientError(
                 f"requires_grad: got a tensor of dtype {self.dtype}; only floating-point"
-                " tensors have gradients, convert it with x.astype(sg.float32)"
+                f" tensors have gradients, {way_to_real(self.dtype)}"
             )
         if not on and not self.is_leaf:
             raise GradientError(
@@ -403,6 +403,13 @@ def _restore(kind: type, value: np.ndarray, requires_grad: bool, name: str | Non
     restored: Tensor = kind(leaf(value))
     restored.node.name = name
     return restored.requires_grad_(requires_grad)
+
+
+def way_to_real(dtype: np.dtype) -> str:
+    """What to do with numbers that have no gradients."""
+    if dtype.kind == "c":
+        return "compute with x + 1j * y and differentiate with respect to x and y"
+    return "convert it with x.astype(sg.float32)"
 
 
 def tensor(

@@ -41,6 +41,7 @@ INTS = sg.tensor([1, 2])
 TAPE = [
     (lambda: sg.tensor([1], requires_grad=True), r"requires_grad: .*dtype int64; .*astype"),
     (lambda: INTS.requires_grad_(), r"only floating-point tensors have gradients"),
+    (lambda: sg.grad(sg.abs)(1j), r"complex128; compute with x \+ 1j \* y"),
     (lambda: sg.tensor([1j]).requires_grad_(), r"dtype complex64"),
     (lambda: sg.zeros(2, dtype="bool", requires_grad=True), r"dtype bool"),
     (lambda: (leaf(1.0) * 2).requires_grad_(False), r"cannot be switched off; use x\.detach\(\)"),

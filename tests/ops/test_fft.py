@@ -72,7 +72,7 @@ def test_vmap():
 def test_frequencies_and_shifts():
     for n in (1, 4, 5):
         for name in ("fftfreq", "rfftfreq"):
-            found = getattr(sg.fft, name)(n, d=0.5, dtype="float64").numpy()
+            found = getattr(sg.fft, name)(n, 0.5, dtype="float64").numpy()
             np.testing.assert_array_equal(found, getattr(np.fft, name)(n, 0.5))
     for name in ("fftshift", "ifftshift"):
         for axes in (None, 1, (0, 1)):

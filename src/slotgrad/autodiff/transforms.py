@@ -19,7 +19,7 @@ from ..errors import GradientError, ShapeError, UsageError
 from ..graph.node import Node, ancestors, leaf
 from ..ops.declare import as_tensor, constant
 from ..ops.stop import asking, detach
-from ..tensor import Tensor
+from ..tensor import Tensor, way_to_real
 from ..tree import Structure, flatten, tree_map, unflatten
 from .backward import reverse
 from .batch import vmap
@@ -121,8 +121,8 @@ def _differentiable(x: Any, name: str) -> Tensor:
     x = as_tensor(x)
     if x.dtype not in floating:
         raise GradientError(
-            f"{name}: cannot differentiate with respect to a tensor of dtype {x.dtype}; convert it"
-            " with x.astype(sg.float32), or leave its argument out of argnums"
+            f"{name}: cannot differentiate with respect to a tensor of dtype {x.dtype};"
+            f" {way_to_real(x.dtype)}, or leave its argument out of argnums"
         )
     return x
 

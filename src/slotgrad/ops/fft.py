@@ -209,12 +209,12 @@ def irfftn(x: Any, /, *, s: Sizes = None, axes: Sizes = None, norm: str = "backw
 # -- frequencies -----------------------------------------------------------------------------------
 
 
-def fftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
+def fftfreq(n: int, /, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """The frequencies of `fft` of n samples at distance d: [0, 1, ..., -2, -1] / (n * d)."""
     return _frequencies(np.fft.fftfreq, n, d, dtype, device, "fftfreq")
 
 
-def rfftfreq(n: int, /, *, d: float = 1.0, dtype: Any = None, device: Any = None) -> Tensor:
+def rfftfreq(n: int, /, d: float = 1.0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """The frequencies of `rfft` of n samples at distance d: [0, 1, ..., n // 2] / (n * d)."""
     return _frequencies(np.fft.rfftfreq, n, d, dtype, device, "rfftfreq")
 
