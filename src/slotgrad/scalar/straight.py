@@ -192,7 +192,7 @@ class _Writer:
                 f"  %{array} = load ptr, ptr %{array}.at",
             ]
         given = ", ".join(f"ptr %{array}" for array in arrays)
-        lines += [f"  call void @{function}({given})" for function in functions]
+        lines += [f"  tail call void @{function}({given})" for function in functions]
         self._define(f"void @{name}(ptr %arrays)", name, lines)
 
     def _function(self, name: str, lines: list[str], arrays: tuple[str, ...]) -> str:
