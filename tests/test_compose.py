@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections import OrderedDict
 
 import numpy as np
@@ -241,14 +240,5 @@ def test_has_aux():
         lambda: COMPILED(OrderedDict(x=X)),
     ],
 )
-def test_memory_is_free_at_once(g):
-    def garbage():
-        gc.collect()
-        g()
-        return gc.collect()
-
-    gc.disable()
-    try:
-        assert min(garbage() for _ in range(5)) == 0  # other threads leave some, now and then
-    finally:
-        gc.enable()
+def test_memory_is_free_at_once(g, garbage_of):
+    assert garbage_of(g) == 0

@@ -84,6 +84,13 @@ def real_dtype(dtype: np.dtype) -> np.dtype:
     return np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
 
 
+def way_to_real(dtype: np.dtype) -> str:
+    """What to do with numbers that have no gradients."""
+    if dtype.kind == "c":
+        return "compute with x + 1j * y and differentiate with respect to x and y"
+    return "convert it with x.astype(sg.float32)"
+
+
 def result_type(*args: Any) -> np.dtype:
     """The dtype in which an operation on these dtypes, tensors and Python numbers is done."""
     strong: np.dtype | None = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .config import modes
-from .dtypes import as_dtype, bool_, default_complex, default_float, floating
+from .dtypes import as_dtype, bool_, default_complex, default_float, floating, way_to_real
 from .errors import (
     CaptureError,
     DTypeError,
@@ -403,13 +403,6 @@ def _restore(kind: type, value: np.ndarray, requires_grad: bool, name: str | Non
     restored: Tensor = kind(leaf(value))
     restored.node.name = name
     return restored.requires_grad_(requires_grad)
-
-
-def way_to_real(dtype: np.dtype) -> str:
-    """What to do with numbers that have no gradients."""
-    if dtype.kind == "c":
-        return "compute with x + 1j * y and differentiate with respect to x and y"
-    return "convert it with x.astype(sg.float32)"
 
 
 def tensor(

@@ -275,10 +275,11 @@ def test_check_grads_finds_a_wrong_rule():
 
 
 def test_check_grads_looks_at_both_parts_of_complex_results():
+    def times(factor, backward_factor):
+        return function(lambda ctx, x: x * factor, lambda ctx, g: (g * backward_factor).real)
+
     for factor in (1, 1j):
-        forward = lambda ctx, x, factor=factor: x * factor  # noqa: E731
-        right = function(forward, lambda ctx, g, factor=factor: (g * factor).real)
-        wrong = function(forward, lambda ctx, g, factor=factor: (g * -factor).real)
+        right, wrong = times(factor, factor), times(factor, -factor)
         sg.check_grads(lambda x, f=right: f.apply(x) * (1 + 2j), (np.ones(2),))
         with pytest.raises(GradientError, match="rule is wrong"):
             sg.check_grads(wrong.apply, (np.ones(2),))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ FROM_REAL = ("rfft", "ihfft", "rfftn")
 
 
 def same_as_numpy(name, x, **options):
-    f = lambda x: getattr(sg.fft, name)(x, **options)  # noqa: E731
+    f = partial(getattr(sg.fft, name), **options)
     expected = getattr(np.fft, name)(x, **options)
     tolerance = 1e-5 if x.dtype.itemsize in (4, 8) and x.dtype != np.float64 else 1e-12
     for g in (f, sg.compile(f)):

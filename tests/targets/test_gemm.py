@@ -21,7 +21,7 @@ from slotgrad.runtime.llvm import assembly, compile_text
 from slotgrad.targets.emit import Emit
 from slotgrad.targets.gemm import gemm_function, scratch_bytes, units
 from slotgrad.targets.gemm_plan import DOT_ROWS, Gemm, plan, split
-from slotgrad.targets.lanes import Module
+from slotgrad.targets.module import Module
 
 HERE = host()
 HOSTS = {

@@ -31,7 +31,7 @@ from slotgrad.ops.random import philox
 from slotgrad.runtime.host import host
 from slotgrad.runtime.llvm import compile_text
 from slotgrad.targets.indexed import buffers, write
-from slotgrad.targets.lanes import Module
+from slotgrad.targets.module import Module
 from slotgrad.targets.nest import pointers
 
 REAL = sorted(integral | floating | {bool_}, key=str)

@@ -24,7 +24,7 @@ from slotgrad.errors import InternalError
 from slotgrad.ops.declare import ACCEPTS, RECORDS
 from slotgrad.runtime.host import Host, host
 from slotgrad.runtime.llvm import assembly, compile_text
-from slotgrad.targets.lanes import Module
+from slotgrad.targets.module import Module
 from slotgrad.targets.vector import Vector, define_elementwise, elementwise_function
 
 SIZES = [0, 1, 3, 63, 65, 1000]

@@ -20,7 +20,7 @@ import pytest
 
 from slotgrad.runtime.host import host
 from slotgrad.runtime.llvm import compile_text
-from slotgrad.targets.lanes import Module
+from slotgrad.targets.module import Module
 from slotgrad.targets.vector import define_elementwise
 
 INF, NAN = math.inf, math.nan

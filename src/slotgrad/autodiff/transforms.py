@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..config import grad_mode, modes
-from ..dtypes import floating
+from ..dtypes import floating, way_to_real
 from ..errors import GradientError, ShapeError, UsageError
 from ..graph.node import Node, ancestors, leaf
 from ..ops.declare import as_tensor, constant
 from ..ops.stop import asking, detach
-from ..tensor import Tensor, way_to_real
+from ..tensor import Tensor
 from ..tree import Structure, flatten, tree_map, unflatten
 from .backward import reverse
 from .batch import vmap

@@ -90,31 +90,32 @@ def full(
     return filled.requires_grad_() if requires_grad else filled
 
 
+def _new(make: Any, shape: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    """The array that a function of NumPy of the same name makes."""
+    check_device(device, make.__name__)
+    array = make(as_shape(shape, make.__name__), _kind(dtype))
+    return tensor(array, requires_grad=requires_grad)
+
+
 def zeros(
     shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor of zeros."""
-    check_device(device, "zeros")
-    array = np.zeros(as_shape(shape, "zeros"), _kind(dtype))
-    return tensor(array, requires_grad=requires_grad)
+    return _new(np.zeros, shape, dtype, device, requires_grad)
 
 
 def ones(
     shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor of ones."""
-    check_device(device, "ones")
-    array = np.ones(as_shape(shape, "ones"), _kind(dtype))
-    return tensor(array, requires_grad=requires_grad)
+    return _new(np.ones, shape, dtype, device, requires_grad)
 
 
 def empty(
     shape: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """A tensor whose elements are whatever the memory held."""
-    check_device(device, "empty")
-    array = np.empty(as_shape(shape, "empty"), _kind(dtype))
-    return tensor(array, requires_grad=requires_grad)
+    return _new(np.empty, shape, dtype, device, requires_grad)
 
 
 def _of(x: Any, dtype: Any, device: Any, op: str) -> tuple[tuple[int, ...], np.dtype]:

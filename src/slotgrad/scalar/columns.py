@@ -52,7 +52,9 @@ class Columns(NamedTuple):
 
     def copy(self) -> Columns:
         """Columns that stay what they are while recording goes on."""
-        return Columns(*(None if x is None else x.copy() for x in self))  # type: ignore[arg-type]
+        code, first, second, values, outputs = [x.copy() for x in self[:5]]
+        slots = None if self.slots is None else self.slots.copy()
+        return Columns(code, first, second, values, outputs, slots)
 
 
 def rows_of(tape: Tape, made: np.ndarray, outputs: Sequence[int] | np.ndarray) -> Columns:

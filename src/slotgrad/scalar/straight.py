@@ -44,7 +44,8 @@ from ..runtime.host import host
 from ..runtime.layout import address_of
 from ..runtime.llvm import Library, compile_text
 from ..runtime.rules import contributions, needs, value
-from ..targets.vector import Module, Value, Vector
+from ..targets.module import Module
+from ..targets.vector import Value, Vector
 from .columns import Columns
 from .interpreted import Interpreted
 

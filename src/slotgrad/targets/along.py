@@ -15,7 +15,8 @@ from ..kernel.indexed import (
     Scan,
 )
 from ..kernel.ir import View
-from .lanes import Module, Value, computed
+from .lanes import Value, computed
+from .module import Module
 from .nest import Pointers
 from .vector import Vector
 from .walk import Carried, Vectors, Walk, buffers, merged

@@ -1,7 +1,7 @@
 """Instructions of AVX-512 that no general form of LLVM becomes.
 
 >>> from slotgrad.runtime.host import Host
->>> from slotgrad.targets.lanes import Module
+>>> from slotgrad.targets.module import Module
 >>> k = Avx512(Module(Host("znver5", vector_bytes=64)), 16)
 >>> x = k.load("float32", "%p", "%i")
 >>> k.can_look_up(x)

@@ -10,7 +10,8 @@ from ..graph.node import Node
 from ..kernel.group import row_stride
 from ..kernel.ir import Product, View
 from .emit import Emit, Index
-from .lanes import Module, Value, computed
+from .lanes import Value, computed
+from .module import Module
 from .vector import Vector
 
 

@@ -22,7 +22,8 @@ from ..kernel.indexed import (
     Sort,
 )
 from .along import arg_reduce, scan
-from .lanes import Module, Value, computed
+from .lanes import Value, computed
+from .module import Module
 from .nest import Pointers
 from .order import sort
 from .philox import random_bits

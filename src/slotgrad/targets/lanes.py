@@ -1,9 +1,9 @@
 """Vectors of a fixed number of lanes in LLVM text: values, operators, conversions, memory.
 
-`Lanes` is what `Vector` builds its arithmetic on; a `Value` is one vector; `Module` collects
-functions and what they declare.
+`Lanes` is what `Vector` builds its arithmetic on; a `Value` is one vector.
 
 >>> from slotgrad.runtime.host import Host
+>>> from slotgrad.targets.module import Module
 >>> k = Lanes(Module(Host("haswell", vector_bytes=32)), 8)
 >>> x = k.load("float32", "%p", "%i")
 >>> k.store(2 * x, "float32", "%p", "%i")
@@ -17,13 +17,12 @@ functions and what they declare.
 float16 and bfloat16 exist in memory only: they are loaded as float32 and rounded when stored,
 and `cast` to them rounds.  Booleans are masks (<L x i1>) here and bytes in memory.
 
-May import errors, dtypes and runtime.host.
+May import errors, dtypes and module.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,12 +32,11 @@ import numpy as np
 
 from ..dtypes import as_dtype, bfloat16, bool_, float16, float32
 from ..errors import InternalError
-from ..runtime.host import Host
+from .module import Module
 
 _HALF = (float16, bfloat16)
 _FLOAT_NAMES = {4: "float", 8: "double"}
 _INT32, _UINT16 = np.dtype("i4"), np.dtype("u2")
-_FUNCTION = re.compile(r"^define [^\n]*?@([\w.]+)\(.*?^}\n", re.MULTILINE | re.DOTALL)
 
 # The instruction of an operator for floats, signed and unsigned integers, booleans.
 _INSTRUCTIONS: dict[str, dict[str, str]] = {
@@ -146,47 +144,6 @@ class Value:
 
     def __bool__(self) -> bool:
         raise InternalError("compile: a kernel expression asks for a truth value; use k.select")
-
-
-# -- modules -------------------------------------------------------------------------------------
-
-
-class Module:
-    """LLVM text in the making: declarations, then functions, each once."""
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        self._declarations: dict[str, None] = {}
-        self._functions: dict[str, str] = {}
-
-    @property
-    def text(self) -> str:
-        """All of it."""
-        return "\n".join([*self._declarations, "", *self._functions.values()])
-
-    def declare(self, signature: str) -> None:
-        """Name a function that exists elsewhere."""
-        self._declarations[f"declare {signature}"] = None
-
-    def define(self, name: str, write: Callable[[], str]) -> None:
-        """Add a function, unless there is one of this name."""
-        if name not in self._functions:
-            self._functions[name] = write()
-
-    @property
-    def length(self) -> int:
-        """Characters of the functions."""
-        return sum(map(len, self._functions.values()))
-
-    def add(self, other: Module) -> None:
-        """Take in another module."""
-        self._declarations |= other._declarations
-        self._functions = {**other._functions, **self._functions}
-
-    def take(self, text: str) -> None:
-        """Add the functions of a text, each unless there is one of its name."""
-        for function in _FUNCTION.finditer(text):
-            self._functions.setdefault(function[1], function[0])
 
 
 # -- the writer of instructions ------------------------------------------------------------------

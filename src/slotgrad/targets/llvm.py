@@ -20,8 +20,9 @@ from . import indexed
 from .epilogue import Epilogue
 from .gemm import Gemm, gemm_function, scratch_bytes, units
 from .gemm_plan import plan
-from .lanes import Module, stored
+from .lanes import stored
 from .loops import LoopWriter
+from .module import Module
 from .nest import pointers
 from .table import HOST, NUMBER, OPERANDS, RUN, SCRATCH, TABLE
 

@@ -18,7 +18,8 @@ from ..graph.node import Node
 from ..kernel.group import CHEAP
 from ..kernel.ir import Loop, View
 from .axes import walked
-from .lanes import Module, Value, computed
+from .lanes import Value, computed
+from .module import Module
 from .nest import Nest, Pointers
 from .vector import Vector
 

@@ -13,7 +13,8 @@ from ..kernel.indexed import (
 )
 from ..kernel.ir import View
 from .along import beside, sortable
-from .lanes import Module, Value, computed
+from .lanes import Value, computed
+from .module import Module
 from .nest import Pointers
 from .walk import Walk, buffers
 

@@ -13,7 +13,8 @@ from ..kernel.indexed import (
     RandomBits,
 )
 from ..kernel.ir import View
-from .lanes import Module, Value
+from .lanes import Value
+from .module import Module
 from .nest import Pointers
 from .vector import Vector
 from .walk import Walk, buffers

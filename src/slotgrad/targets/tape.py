@@ -22,7 +22,8 @@ from ..dtypes import float64
 from ..kernel.scalars import arity_of, name_of
 from ..runtime.host import Host
 from ..runtime.rules import contributions, needs, value
-from .lanes import Module, Value
+from .lanes import Value
+from .module import Module
 from .vector import Vector
 
 # A few instructions each way, less than it takes to make and unmake a vector.

@@ -27,7 +27,8 @@ from ..dtypes import as_dtype, bool_, float32, float64
 from ..runtime.host import Host
 from . import vmath
 from .avx512 import Avx512
-from .lanes import Module, Value, computed, element
+from .lanes import Value, computed, element
+from .module import Module
 
 # Some processors are said to prefer half of their vectors; we know which width we ask for.
 _ATTRIBUTES = '"prefer-vector-width"="512" nounwind'

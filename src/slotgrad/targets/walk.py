@@ -16,7 +16,8 @@ from ..kernel.indexed import (
     Index,
 )
 from ..kernel.ir import Buffer, View
-from .lanes import Module, Value, stored
+from .lanes import Value, stored
+from .module import Module
 from .nest import Nest, Pointers
 from .vector import Vector
 
